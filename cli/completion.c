@@ -26,7 +26,7 @@ static const struct {
               {OPT_FORMAT, "csv tsv jsonl json text"},
               {OPT_ORDER, "uncertain random"},
               {OPT_ON_ERROR, "stop skip null"},
-              {OPT_PRECISION, "auto f32 bf16 i16 i8"},
+              {OPT_PRECISION, "auto f32 bf16 i16 mixed i8"},
               {OPT_ISA, "ref avx2 avxvnni avx512 avx512vnni avx512bf16 amx neon neondot neoni8mm neonbf16"},
               {OPT_KEEP, "all none"},
               {OPT_SEPARATOR, "tab"},

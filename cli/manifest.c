@@ -108,7 +108,7 @@ static bool put_options(buffer *b, const options *settings, capp_error *err) {
 
 /* Precisions whose bits are the same with every instruction set. */
 static bool is_exact(capp_precision precision) {
-    return precision == CAPP_PRECISION_F32 || precision == CAPP_PRECISION_I16 || precision == CAPP_PRECISION_I8;
+    return precision != CAPP_PRECISION_AUTO && precision != CAPP_PRECISION_BF16;
 }
 
 /* The precision, and the instruction set if the bits depend on it. */
@@ -256,6 +256,16 @@ static void compare_options(buffer *b, json_value then, json_value now) {
         }
 }
 
+/* Whether the JSON value is the name of such a precision. */
+static bool names_exact(json_value name) {
+    for (size_t i = 0; i < PRECISIONS; i++) {
+        char quoted[16];
+        snprintf(quoted, sizeof quoted, "\"%s\"", precision_names[i]);
+        if (is_exact((capp_precision)i) && str_is(name, quoted)) return true;
+    }
+    return false;
+}
+
 /* What log-probabilities depend on besides texts. */
 static void compare(buffer *b, json_value then, json_value now) {
     static const struct {
@@ -265,8 +275,7 @@ static void compare(buffer *b, json_value then, json_value now) {
                  {"arithmetic", "the arithmetic"},
                  {"precision", "the precision"},
                  {"isa", "the instruction set"}};
-    json_value precision = member_of(then, "precision");
-    bool exact = str_is(precision, "\"f32\"") || str_is(precision, "\"i16\"") || str_is(precision, "\"i8\"");
+    bool exact = names_exact(member_of(then, "precision"));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
         if (exact && !strcmp(parts[i].key, "isa")) continue; /* results have the same bits with every one */

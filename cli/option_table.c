@@ -19,11 +19,9 @@ enum {
     ALL = ROWS | COMMAND_INSPECT | COMMAND_BENCH | COMMAND_MODELS | COMMAND_SERVE | DECISIONS | ASK
 };
 
-const char *const precision_names[PRECISIONS] = {[CAPP_PRECISION_AUTO] = "auto",
-                                                 [CAPP_PRECISION_F32] = "f32",
-                                                 [CAPP_PRECISION_BF16] = "bf16",
-                                                 [CAPP_PRECISION_I16] = "i16",
-                                                 [CAPP_PRECISION_I8] = "i8"};
+const char *const precision_names[PRECISIONS] = {
+    [CAPP_PRECISION_AUTO] = "auto", [CAPP_PRECISION_F32] = "f32", [CAPP_PRECISION_BF16] = "bf16",
+    [CAPP_PRECISION_I16] = "i16",   [CAPP_PRECISION_I8] = "i8",   [CAPP_PRECISION_MIXED] = "mixed"};
 
 const option_row option_rows[] = {
     {"project", 'p', "FILE", COMMAND_INIT, false, OPT_PROJECT, "the file to write (default: capp.toml in this folder)"},
@@ -135,7 +133,7 @@ const option_row option_rows[] = {
     {"weights-memory", 0, "BYTES", ENGINE, true, OPT_WEIGHTS_MEMORY,
      "memory for unpacked weights, all, or 0 (default: all if they fit a quarter of free memory)"},
     {"precision", 0, "NAME", ENGINE | COMMAND_INSPECT, true, OPT_PRECISION,
-     "auto (default: the fastest that keeps decisions), f32, bf16, i16 or i8"},
+     "auto (default: the fastest that keeps decisions), f32, bf16, i16, mixed or i8"},
     {"isa", 0, "NAME", ENGINE | COMMAND_INSPECT, true, OPT_ISA,
      "ref, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx, neon, neondot, neoni8mm, neonbf16"},
     {"context", 0, "TOKENS", ENGINE, true, OPT_CONTEXT,

@@ -118,7 +118,7 @@ enum option_id {
 };
 
 /* The values of --precision, indexed by capp_precision. */
-enum { PRECISIONS = CAPP_PRECISION_I8 + 1 };
+enum { PRECISIONS = CAPP_PRECISION_MIXED + 1 };
 extern const char *const precision_names[PRECISIONS];
 
 /* An option, for the help and the parser. */

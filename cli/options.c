@@ -46,7 +46,7 @@ static bool engine_option(capp_model_options *m, int id, const char *text, capp_
             m->precision = (capp_precision)i;
             return true;
         }
-        return fail_at(err, 0, "--precision '%s' is unknown; use auto, f32, bf16, i16 or i8", text);
+        return fail_at(err, 0, "--precision '%s' is unknown; use auto, f32, bf16, i16, mixed or i8", text);
     default: m->isa = text; return true;
     }
 }

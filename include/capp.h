@@ -18,7 +18,7 @@
  *   use a session. Several sessions of one model may run at the same time.
  * - For one build, one instruction set and one precision, the log-probabilities of an example are always the same bits.
  *   They do not depend on the other examples in the call, their order, the number of threads, the memory budget, or
- *   earlier calls. In precisions F32, I16 and I8 they are the same bits on every instruction set, see CAPP_ARITHMETIC.
+ *   earlier calls. In precisions F32, I16, MIXED and I8 they do not depend on the instruction set: CAPP_ARITHMETIC.
  */
 #ifndef CAPP_H
 #define CAPP_H
@@ -44,8 +44,8 @@ extern "C" {
 /* Returns the version of the library, for example "0.1.0". The string is static. */
 CAPP_API const char *capp_version(void);
 
-/* The version of the arithmetic in precisions F32, I16 and I8. It changes whenever a release gives other bits for the
- * same model and text. Results of two machines or releases with the same number can be compared bit for bit. */
+/* The version of the arithmetic in precisions F32, I16, MIXED and I8. It changes whenever a release gives other bits
+ * for the same model and text. Results of machines or releases with the same number can be compared bit for bit. */
 #define CAPP_ARITHMETIC 1
 
 /* ---- Status -------------------------------------------------------------------------------------------------- */
@@ -106,19 +106,20 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 typedef enum capp_precision {
     CAPP_PRECISION_AUTO = 0, /* The fastest choice that keeps decisions. The model alone determines which precision
                                 decides: I16 if its layers' matrices, except small ones that usually stay floats, are
-                                stored as integers and no adapter changes them, else F32. If F32 or BF16 is faster, it
-                                scores all rows in that precision, and scores completions close to the best of their row
-                                again in the precision that decides. So all processors decide alike. */
+                                stored as integers and no adapter changes them, else F32. If another precision is
+                                faster, it scores all rows in that one, and scores completions close to the best of
+                                their row again in the precision that decides. So all processors decide alike. */
     CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
     CAPP_PRECISION_BF16 = 2, /* Rounds the inputs of matrix products to bfloat16. Sums and everything else stay in
                                 float32. CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
     CAPP_PRECISION_I16 = 3,  /* Multiplies the integers that the file of a quantised model stores. The inputs of matrix
                                 products become integers of 16 bits with one scale for 32 of them, which changes a
-                                log-probability about 30 times less than BF16 does. Gives the same bits on every
-                                machine. Matrices that are not stored as integers, or that an adapter changes, and
-                                everything else are computed as in F32. CAPP_EUNSUPPORTED if no matrix is stored as
-                                integers. */
-    CAPP_PRECISION_I8 = 4    /* The same with inputs of 8 bits: faster, and about 6 times less accurate than BF16. */
+                                log-probability about 30 times less than BF16 does. Matrices that are not stored as
+                                integers, or that an adapter changes, and everything else are computed as in F32.
+                                CAPP_EUNSUPPORTED if no matrix is stored as integers. */
+    CAPP_PRECISION_I8 = 4,   /* The same with inputs of 8 bits: faster, and about 6 times less accurate than BF16. */
+    CAPP_PRECISION_MIXED = 5 /* I16 where 32 inputs are large beside the others of their row, elsewhere I8: nearly as
+                                fast as I8, and about 2 times less accurate than BF16. */
 } capp_precision;
 
 /* A LoRA adapter, which modifies a model's weight matrices and embeddings. path names one of these:
@@ -289,8 +290,7 @@ typedef struct capp_chat_options {
     const char *template_name;    /* which template to use, if the model has several; NULL: "default" */
     capp_str template_text;       /* a template to use instead of the model's own */
     const char *template_path;    /* file that template_text comes from, for error messages; NULL: none */
-    const capp_message *messages; /* [n_messages] messages at the start of each conversation: a system message, examples
-                                   */
+    const capp_message *messages; /* [n_messages] the start of each conversation: a system message, examples */
     size_t n_messages;
     capp_str variables; /* JSON object with more variables for the template: {"enable_thinking": false} */
     int64_t now;        /* current time for templates that print the date, in seconds since 1970; 0: the time at which

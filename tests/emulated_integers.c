@@ -14,8 +14,7 @@
 
 enum { WIDTH = 8, TILE_ROWS = 4, EXTRA = 0 };
 
-#define LOW_KIND static __attribute__((noinline))
-#define LOW_LOOP
+#define LOW_KIND         static __attribute__((noinline))
 #define ROWS_MAP(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 
 static void transpose_square(uint32_t *y, size_t ldy, const void *x, size_t stride) {

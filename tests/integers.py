@@ -1,4 +1,4 @@
-"""Models whose matrices all have one type that stores integers, and their bits in precisions i16 and i8. tools/make_bits.py
+"""Models whose matrices all have one type that stores integers, and their bits in precisions i16, mixed and i8. tools/make_bits.py
 writes these into tests/fixtures/bits.json; tests/test_expected_bits.py compares with them."""
 import hashlib
 import os
@@ -16,6 +16,7 @@ NAMES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K",
 FOLDERS = ["gptq", "gptq-no-index", "gptq-one-group", "gptq-8-64", "gptq-shared-order", "awq", "int4-shared-order", "int8", "w8a8"]
 NAMES += FOLDERS
 I8_NAMES = ["Q4_1", "Q6_K", "gptq"]  # with one offset or scale a block, with many, and from a folder
+MIXED_NAMES = ["Q4_1", "Q6_K"]  # of with_outliers
 IDS = [[3 + (7 * i * i + 31 * row + 11 * i) % 256 for i in range(24)] for row in range(2)]
 
 
@@ -23,6 +24,14 @@ def make(folder, name):
     if name in FOLDERS:
         return quantized.make(folder / name, name)[0]
     return test_gguf_types.make(folder / f"{name}.gguf", [name], True)
+
+
+def with_outliers(model):
+    """Some numbers of each row become so large that precision mixed keeps the low digits of some blocks."""
+    for tensor in gguf.GGUFReader(model, "r+").tensors:
+        if tensor.name.endswith("norm.weight"):
+            tensor.data[::64] *= 30
+    return model
 
 
 def weights_of(model):

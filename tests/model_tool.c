@@ -4,11 +4,10 @@
  * model cannot be opened. CAPP_SABOTAGE names a way to break the model on purpose. CAPP_UNSCORED is the number of
  * tokens at the beginning of each line that it does not score (1 if not set).
  *
- * UNIT is one of: an instruction set, in float32; the same and ":i16", ":i8" or ":bf16", with products of integers or
- * of bfloat16; "vdpbf16ps", "tiles" or "bfmmla", with products of bfloat16 computed as those (emulated) units do;
- * "close", the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
+ * UNIT is one of: an instruction set, in float32; the same and ":i16", ":mixed", ":i8" or ":bf16", with products of
+ * integers or of bfloat16; "vdpbf16ps", "tiles" or "bfmmla", with products of bfloat16 computed as those (emulated)
+ * units do; "close", the float32 lane of precision auto over "vdpbf16ps", which computes the close rows. */
 #define _GNU_SOURCE
-#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "decide/decide.h"
 #include "emulated.h"
 #include "engine/handles.h"
+#include "engine/precision.h"
 #include "model/arch.h"
 #include "test.h"
 
@@ -418,6 +418,13 @@ typedef struct unit {
 } unit;
 
 static unit unit_of(const char *name) {
+    static const struct {
+        const char *name;
+        capp_precision precision;
+    } names[] = {{"bf16", CAPP_PRECISION_BF16},
+                 {"i16", CAPP_PRECISION_I16},
+                 {"i8", CAPP_PRECISION_I8},
+                 {"mixed", CAPP_PRECISION_MIXED}};
     char isa[32] = "";
     snprintf(isa, sizeof isa, "%.*s", (int)strcspn(name, ":"), name);
     const capp_kernels *ref = capp_kernels_named("ref"), *kernels = capp_kernels_named(isa);
@@ -427,9 +434,13 @@ static unit unit_of(const char *name) {
     if (!strcmp(name, "tiles")) return (unit){ref, &emulated_tiles, NULL, 0, false};
     if (!strcmp(name, "bfmmla")) return (unit){ref, &emulated_bfmmla, NULL, 0, false};
     if (!kernels) return (unit){NULL, NULL, NULL, 0, false};
-    const bool bf16 = strstr(name, ":bf16") && kernels->bf16, i8 = strstr(name, ":i8") != NULL;
-    return (unit){kernels, bf16 ? kernels->bf16 : kernels->f32, i8 || strstr(name, ":i16") ? kernels->i16 : NULL,
-                  i8 ? FLT_MAX : 0, false};
+    const char *of = strchr(name, ':') ? strchr(name, ':') + 1 : "f32";
+    capp_precision precision = CAPP_PRECISION_F32;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(of, names[i].name)) precision = names[i].precision;
+    if (precision == CAPP_PRECISION_BF16 && !kernels->bf16) precision = CAPP_PRECISION_F32;
+    const capp_arithmetic fast = capp_lanes_choose(precision, kernels, 0, true).fast;
+    return (unit){kernels, fast.floats, fast.integers, fast.share, false};
 }
 
 static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char **adapters, size_t n,

@@ -1,5 +1,5 @@
 """AArch64, on any machine: programs of the cross-build (make aarch64) run under qemu's user emulation, as processors with
-more and more units. The bits of precisions f32, i16 and i8 are those in the repository, which x86-64 gives too."""
+more and more units. The bits of precisions f32, i16, mixed and i8 are those in the repository, which x86-64 gives too."""
 import json
 import os
 import re
@@ -134,6 +134,13 @@ def test_bits_of_one_digit(name, tmp_path):
     model, known = integers.make(tmp_path, name), json.loads(bits.EXPECTED.read_text())["i8"][name]
     for isa in PROCESSORS["max"]:
         assert integers.bits_of(BUILD, model, isa, under("max,sve=off"), "i8") == known["logprobs"], isa
+
+
+@pytest.mark.parametrize("name", ["Q4_1", pytest.param("Q6_K", marks=pytest.mark.long)])
+def test_bits_of_mixed(name, tmp_path):
+    model, known = integers.with_outliers(integers.make(tmp_path, name)), json.loads(bits.EXPECTED.read_text())["mixed"][name]
+    for isa in PROCESSORS["max"]:
+        assert integers.bits_of(BUILD, model, isa, under("max,sve=off"), "mixed") == known["logprobs"], isa
 
 
 @pytest.mark.parametrize("name", ["gemma3", "llama", *(pytest.param(name, marks=pytest.mark.long) for name in bits.NAMES

@@ -269,6 +269,9 @@ SAME_BITS(llama_integers, avx512vnni_i16)
 SAME_BITS(gemma3_integers, avx512vnni_i16)
 SAME_BITS(gpt2_integers, avx2_i16)
 SAME_BITS(llama_integers, avx512vnni_i8)
+SAME_BITS(llama_integers, avx2_mixed_i16)
+SAME_BITS(gpt2_integers, avxvnni_mixed)
+SAME_BITS(gemma3_integers, avx512vnni_mixed_i16)
 SAME_BITS(llama_integers, avx2_f32_i16)
 SAME_BITS(llama_integers, avx512bf16_bf16_i16)
 
@@ -293,12 +296,12 @@ static void check_units(const char *arch, const char *const *units, size_t n_uni
 }
 
 TEST(integers_give_the_same_bits_on_every_instruction_set) {
-    static const char *const i16[] = {"ref_i16", "avx2_i16", "avxvnni_i16", "avx512vnni_i16"}, *const i8[] = {
-                                                                                                   "avx2_i8",
-                                                                                                   "avxvnni_i8",
-                                                                                                   "avx512vnni_i8"};
+    static const char *const i16[] = {"ref_i16", "avx2_i16", "avxvnni_i16", "avx512vnni_i16"};
+    static const char *const mixed[] = {"ref_mixed", "avx2_mixed", "avxvnni_mixed", "avx512vnni_mixed"};
+    static const char *const i8[] = {"avx2_i8", "avxvnni_i8", "avx512vnni_i8"};
     check_units("llama_integers", i16, sizeof i16 / sizeof *i16);
     check_units("gemma3_integers", i16 + 1, sizeof i16 / sizeof *i16 - 1);
+    check_units("llama_integers", mixed, sizeof mixed / sizeof *mixed);
     check_units("llama_integers", i8, sizeof i8 / sizeof *i8);
 }
 

@@ -1,4 +1,4 @@
-"""Precisions f32, i16 and i8 give the same bits with every instruction set, and they are the bits in the repository
+"""Precisions f32, i16, mixed and i8 give the same bits with every instruction set, and they are the bits in the repository
 (tests/bits.py, tests/integers.py)."""
 import copy
 import json
@@ -32,7 +32,7 @@ def test_other_bits_need_another_version(expected):
     """tools/make_bits.py writes bits that change only with another version of the arithmetic; new models do not change any."""
     version = expected["arithmetic"]
     make_bits.check(expected, {**expected, "models": {**expected["models"], "new": {}}}, version)
-    for kind, name in (("models", "llama"), ("files", "rwkv7"), ("i16", "Q4_0"), ("i8", "Q4_1")):
+    for kind, name in (("models", "llama"), ("files", "rwkv7"), ("i16", "Q4_0"), ("mixed", "Q6_K"), ("i8", "Q4_1")):
         other = copy.deepcopy(expected)
         row = other[kind][name]["logprobs"]
         row[0] = f"{int(row[0][0], 16) ^ 1:x}" + row[0][1:]
@@ -45,6 +45,7 @@ def test_the_file_has_every_model(expected):
     assert list(expected["models"]) == bits.NAMES
     assert list(expected["files"]) == bits.FILE_NAMES
     assert list(expected["i16"]) == integers.NAMES
+    assert list(expected["mixed"]) == integers.MIXED_NAMES
     assert list(expected["i8"]) == integers.I8_NAMES
 
 
@@ -78,6 +79,15 @@ def test_bits_of_one_digit(build, expected, tmp_path, name):
     for isa in INTEGER_UNITS:
         assert integers.bits_of(build, model, isa, precision="i8") in (None, expected["i8"][name]["logprobs"]), isa
     assert expected["i8"][name]["logprobs"] != expected["i16"][name]["logprobs"]
+
+
+@pytest.mark.parametrize("name", integers.MIXED_NAMES)
+def test_bits_of_mixed(build, expected, tmp_path, name):
+    model = integers.with_outliers(integers.make(tmp_path, name))
+    for isa in INTEGER_UNITS:
+        assert integers.bits_of(build, model, isa, precision="mixed") in (None, expected["mixed"][name]["logprobs"]), isa
+    for precision in "i16", "i8":
+        assert integers.bits_of(build, model, "ref", precision=precision) != expected["mixed"][name]["logprobs"]
 
 
 @pytest.mark.long

@@ -238,27 +238,42 @@ static void check_narrow(const capp_products *p) {
     }
 }
 
-/* With share 0 nothing changes. With a large share each activation is a multiple of 256 steps, rounded to nearest. */
-static void check_coarsen(const capp_products *p) {
-    enum { N = 96 };
-    for (int round = 0; round < 20; round++) {
-        float *x = array(N);
-        capp_digits *d = (capp_digits *)(void *)array(N / BLOCK * sizeof *d / sizeof(float)), before[N / BLOCK];
-        for (size_t i = 0; i < BLOCK; i++) x[i] *= 40; /* the first block is larger than the others */
-        p->narrow(d, x, N, N);
-        memcpy(before, d, sizeof before);
-        p->coarsen(d, N, 0);
-        if (memcmp(before, d, sizeof before) != 0) reject("coarsen by nothing", 1, 0, HUGE_VAL);
-        p->coarsen(d, N, 0.02F);
-        if (!d[0].fine || d[1].fine || d[2].fine) reject("coarsen: which blocks", 1, 0, HUGE_VAL);
-        p->coarsen(d, N, 10);
-        for (size_t i = 0; i < N; i++) {
-            near("coarsen", integer_of(d, i), integer_of(before, i), 128);
-            if (integer_of(d, i) % 256 || d[i / BLOCK].fine) reject("coarsen: low digits", 1, 0, HUGE_VAL);
-        }
-        for (size_t b = 0; b < N / BLOCK; b++) check_moments(&d[b]);
-        release();
+/* The definition of kernel.h: a block keeps its low digits if 256 steps are more than `share` times the root mean
+ * square of its row, which is made of whole integers / 32. */
+static void check_share(const capp_products *p, size_t n, float share) {
+    const size_t blocks = (n + BLOCK - 1) / BLOCK;
+    float *x = array(n);
+    capp_digits *d = (capp_digits *)(void *)array(blocks * sizeof *d / sizeof(float)), before[MOST_K / BLOCK];
+    double energy = 0;
+    for (size_t i = 0; i < n; i++) x[i] *= ldexpf(1, (int)(i / BLOCK * 7 % 5)) * (i / BLOCK % 9 == 8 ? 0 : 1);
+    p->narrow(d, x, n, blocks * BLOCK);
+    memcpy(before, d, blocks * sizeof *d);
+    for (size_t b = 0; b < blocks; b++) {
+        int32_t squares = 0;
+        for (size_t i = 0; i < BLOCK; i++)
+            squares += (integer_of(&before[b], i) >> 5) * (integer_of(&before[b], i) >> 5);
+        energy += (double)(before[b].step * before[b].step * (1024.0F * (float)squares));
     }
+    p->coarsen(d, n, share);
+    for (size_t b = 0; b < blocks; b++) {
+        const double step = (double)before[b].step, bound = (double)share * (double)share * energy / (double)n / 65536;
+        const bool fine = before[b].fine && step * step > bound;
+        if (d[b].fine != fine) reject("coarsen: which blocks", d[b].fine, fine, HUGE_VAL);
+        for (size_t i = 0; i < BLOCK; i++) {
+            const int32_t whole = integer_of(&before[b], i), high = (whole + 128) >> 8;
+            near("coarsen: integers", integer_of(&d[b], i), fine ? whole : 256 * high, 0.5);
+        }
+        check_moments(&d[b]);
+    }
+    memcpy(before, d, blocks * sizeof *d);
+    p->coarsen(d, n, share);
+    if (memcmp(before, d, blocks * sizeof *d) != 0) reject("coarsen a second time", 1, 0, HUGE_VAL);
+    release();
+}
+
+static void check_coarsen(const capp_products *p) {
+    for (int round = 0; round < 20; round++) check_share(p, between(1, MOST_K), 0.005F * (float)between(0, 8));
+    check_share(p, MOST_K, 10);
 }
 
 static void check_special(const capp_products *p) {
@@ -301,10 +316,11 @@ static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t
     return sum;
 }
 
-/* Activations at both ends of their range, as are the low digits of all but the first in a block, or random; some
- * blocks have no low digits. */
+/* Activations at both ends of their range, as are the low digits of all but the first in a block, or random. Of a row,
+ * all blocks have low digits, or none, or some. */
 static void fill_activations(const capp_products *p, capp_digits *a, size_t m, size_t k, filling f) {
     static const int less[] = {0, 128, 1}; /* low digits 0, -128 or 128, and 255 */
+    static const float shares[] = {0, 0.016F, 0.018F, 0.02F, 1};
     float *x = array(k);
     for (size_t r = 0; r < m; r++) {
         const float most = (float)(CAPP_LARGEST_DIGITS - less[r / 2 % 3]) / CAPP_LARGEST_DIGITS;
@@ -314,7 +330,7 @@ static void fill_activations(const capp_products *p, capp_digits *a, size_t m, s
             if (f == RANDOM && i / BLOCK % 5 == 2) x[i] *= 0x1p-90F;
         }
         p->narrow(a + r * (k / BLOCK), x, k, k);
-        if (r % 2) p->coarsen(a + r * (k / BLOCK), k, 0.03F);
+        p->coarsen(a + r * (k / BLOCK), k, shares[between(0, 4)]);
     }
 }
 
@@ -506,6 +522,28 @@ static void flip_sign(void *y, const float *x, size_t n, size_t padded) {
     d->high[0] = (uint8_t)(256 - d->high[0]);
 }
 
+static void keep_all(void *row, size_t n, float share) {
+    (void)row, (void)n, (void)share;
+}
+
+/* Leaves the low digits of the first block in their place. */
+static void keep_low_digits(void *row, size_t n, float share) {
+    capp_digits *d = row;
+    const capp_digits before = *d;
+    honest->coarsen(row, n, share);
+    memcpy(d->low, before.low, BLOCK);
+}
+
+/* Compares with the root mean square of the row before. */
+static void neighbours_size(void *row, size_t n, float share) {
+    static double before = 1;
+    const capp_digits *d = row;
+    double energy = 0;
+    for (size_t b = 0; b < (n + BLOCK - 1) / BLOCK; b++) energy += (double)d[b].energy / (double)n;
+    honest->coarsen(row, n, energy > 0 ? share * (float)sqrt(before / energy) : share);
+    before = energy;
+}
+
 static void neighbours_step(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
                             size_t k, bool add) {
     static capp_digits copy[MOST_ROWS * MOST_K / BLOCK];
@@ -537,6 +575,13 @@ TEST(checks_reject_mistakes) {
     bad = *honest;
     bad.matmul_on = start_again;
     CHECK(is_seen(&bad, check_cuts));
+    bad = *honest;
+    bad.coarsen = keep_all;
+    CHECK(is_seen(&bad, check_coarsen));
+    bad.coarsen = keep_low_digits;
+    CHECK(is_seen(&bad, check_coarsen));
+    bad.coarsen = neighbours_size;
+    CHECK(is_seen(&bad, check_coarsen));
     bad = *honest;
     bad.narrow = flip_sign;
     CHECK(is_seen(&bad, check_narrow));

@@ -384,7 +384,7 @@ def test_precision_of_models_that_a_call_opens(tiny, tiny_model, opened, monkeyp
     with pytest.raises(ValueError, match="precision must be one of"):
         predict_proba(PROMPTS, COMPLETIONS, tiny_model, precision="f16")
     monkeypatch.setenv("CAPP_PRECISION", "half")
-    with pytest.raises(ValueError, match="CAPP_PRECISION must be one of auto, f32, bf16, i16, i8, not 'half'"):
+    with pytest.raises(ValueError, match="CAPP_PRECISION must be one of auto, f32, bf16, i16, i8, mixed, not 'half'"):
         capp.Model(tiny_model)
 
 

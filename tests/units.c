@@ -6,7 +6,7 @@
 #include "emulated.h"
 #include "test.h"
 
-typedef enum kind { NONE, F32, BF16, I16, I8 } kind;
+typedef enum kind { NONE, F32, BF16, I16, MIXED, I8 } kind;
 
 /* A name, the instruction set, the arithmetic of its lanes, and an emulated unit for products of bfloat16. */
 typedef struct unit {
@@ -29,6 +29,12 @@ static const unit units[] = {
     {"avx2_i16", "avx2", I16, NONE, NULL},
     {"avxvnni_i16", "avxvnni", I16, NONE, NULL},
     {"avx512vnni_i16", "avx512vnni", I16, NONE, NULL},
+    {"ref_mixed", "ref", MIXED, NONE, NULL},
+    {"avx2_mixed", "avx2", MIXED, NONE, NULL},
+    {"avxvnni_mixed", "avxvnni", MIXED, NONE, NULL},
+    {"avx512vnni_mixed", "avx512vnni", MIXED, NONE, NULL},
+    {"avx2_mixed_i16", "avx2", MIXED, I16, NULL},
+    {"avx512vnni_mixed_i16", "avx512vnni", MIXED, I16, NULL},
     {"avx2_i8", "avx2", I8, NONE, NULL},
     {"avxvnni_i8", "avxvnni", I8, NONE, NULL},
     {"avx512vnni_i8", "avx512vnni", I8, NONE, NULL},
@@ -45,9 +51,12 @@ static unit unit_of(const char *name) {
 }
 
 static capp_arithmetic arithmetic_of(kind own, const capp_kernels *k) {
+    const float some = 0.018F; /* about half of the blocks of random rows keep their low digits */
     return (capp_arithmetic){.floats = own == BF16 ? k->bf16 : k->f32,
                              .integers = own >= I16 ? k->i16 : NULL,
-                             .share = own == I8 ? FLT_MAX : 0};
+                             .share = own == I8      ? FLT_MAX
+                                      : own == MIXED ? some
+                                                     : 0};
 }
 
 /* Packs the weights of a model in float32 again, for the lanes of the unit. */

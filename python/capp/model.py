@@ -21,7 +21,7 @@ from capp._call import Callbacks, Progress, check, interruptible, raise_error
 from capp._names import find_model
 from capp.errors import CacheClearedError
 
-PRECISIONS = ("auto", "f32", "bf16", "i16", "i8")
+PRECISIONS = ("auto", "f32", "bf16", "i16", "i8", "mixed")
 KEPT_SESSIONS = 2  # idle sessions to keep, with the contents of their KV stores
 
 _TOKENIZE_BOS, _TOKENIZE_SPECIAL = 1, 2
@@ -222,9 +222,9 @@ class Model:
         are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
         ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized model, the same
-        bits on every machine; ``"i8"``, faster and less accurate; or ``"auto"``, the fastest choice that keeps decisions:
-        those of i16 if all matrices of its layers are stored as integers (except small ones that usually stay floats) and
-        no adapter changes them, else those of f32.
+        bits on every machine; ``"i8"``, faster and less accurate; ``"mixed"``, between these; or ``"auto"``, the fastest
+        choice that keeps decisions: those of i16 if all matrices of its layers are stored as integers (except small ones
+        that usually stay floats) and no adapter changes them, else those of f32.
         By default the environment variable CAPP_PRECISION, or ``"auto"``
     isa
         instruction set; by default the best that the machine supports

@@ -7,7 +7,11 @@
 #include "base/cpu.h"
 
 /* The kinds of arithmetic of a lane. */
-typedef enum arithmetic { F32, BF16, I16, I8 } arithmetic;
+typedef enum arithmetic { F32, BF16, I16, MIXED, I8 } arithmetic;
+
+/* Precision mixed keeps the low digits of blocks whose step in 8 bits is larger than this share of their row's root
+ * mean square: see coarsen in kernel.h. docs/design.md says how it was chosen. */
+static const float mixed_share = 0.05F;
 
 /* The fast lane of precision auto: for a model whose matrices are all integers, and for any other. An instruction set
  * that is not in the list computes in float32. The choices follow measured rates and, for ARM, counted instructions
@@ -45,6 +49,7 @@ static capp_arithmetic arithmetic_of(arithmetic kind, const capp_kernels *k) {
     case F32: break;
     case BF16: return (capp_arithmetic){.floats = k->bf16};
     case I16: return (capp_arithmetic){.floats = k->f32, .integers = k->i16};
+    case MIXED: return (capp_arithmetic){.floats = k->f32, .integers = k->i16, .share = mixed_share};
     case I8: return (capp_arithmetic){.floats = k->f32, .integers = k->i16, .share = FLT_MAX};
     }
     return (capp_arithmetic){.floats = k->f32};
@@ -56,6 +61,7 @@ capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *k, un
     case CAPP_PRECISION_BF16: return (capp_lanes){.fast = arithmetic_of(BF16, k)};
     case CAPP_PRECISION_I16: return (capp_lanes){.fast = arithmetic_of(I16, k)};
     case CAPP_PRECISION_I8: return (capp_lanes){.fast = arithmetic_of(I8, k)};
+    case CAPP_PRECISION_MIXED: return (capp_lanes){.fast = arithmetic_of(MIXED, k)};
     case CAPP_PRECISION_AUTO: break;
     }
     const arithmetic fast = fast_of(k, features, whole), exact = whole ? I16 : F32;
@@ -66,7 +72,7 @@ capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *k, un
 
 /* The kind of arithmetic that the weights are made for. */
 static arithmetic kind_of(const capp_weights *w) {
-    if (w->integers) return w->share > 0 ? I8 : I16;
+    if (w->integers) return !(w->share > 0) ? I16 : w->share < FLT_MAX ? MIXED : I8;
     return strcmp(w->products->name, "bf16") != 0 ? F32 : BF16;
 }
 
@@ -82,7 +88,7 @@ double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact) {
 }
 
 capp_status capp_precision_check(capp_precision precision, const capp_kernels *kernels, capp_error *err) {
-    if ((unsigned)precision > CAPP_PRECISION_I8)
+    if ((unsigned)precision > CAPP_PRECISION_MIXED)
         return capp_fail(err, CAPP_EINVAL, "precision %d is unknown; use a capp_precision", (int)precision);
     if (precision == CAPP_PRECISION_BF16 && !kernels->bf16)
         return capp_fail(
@@ -94,12 +100,13 @@ capp_status capp_precision_check(capp_precision precision, const capp_kernels *k
 }
 
 capp_status capp_precision_check_weights(capp_precision precision, const capp_weights *w, capp_error *err) {
-    bool integers = precision == CAPP_PRECISION_I16 || precision == CAPP_PRECISION_I8;
-    if (!integers || w->n_integers) return CAPP_OK;
+    static const char *const names[] = {
+        [CAPP_PRECISION_I16] = "i16", [CAPP_PRECISION_I8] = "i8", [CAPP_PRECISION_MIXED] = "mixed"};
+    const char *name = names[precision];
+    if (!name || w->n_integers) return CAPP_OK;
     return capp_fail(err, CAPP_EUNSUPPORTED,
                      "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, "
                      "MXFP4; GPTQ, AWQ and compressed-tensors with 4 or 8 bits in groups of 32 or more inputs)%s, "
                      "so precision %s has nothing to compute with; ask for f32 or auto",
-                     capp_source_path(w->source), w->deltas ? " without an adapter" : "",
-                     precision == CAPP_PRECISION_I16 ? "i16" : "i8");
+                     capp_source_path(w->source), w->deltas ? " without an adapter" : "", name);
 }

@@ -4,12 +4,12 @@
  * rows. VPMADDWD multiplies them and adds pairs of products, exactly. No int32 overflows: the sum over 32 inputs is at
  * most 32 * 32,512 * 128 = 133,169,152.
  *
- * A block in which no row has low digits, and one of few rows, digit by digit: VPMADDUBSW multiplies unsigned by signed
- * bytes and adds pairs of products, in 16 bits, with saturation. Numbers of types with minima are not negative: they
- * are the unsigned bytes, and the signed ones are the digits, -128 .. 127. Other numbers are the signed bytes; the
- * unsigned ones are the digits of integer + 32,768, and the sum of high digits starts from -128 times the sum of the
- * numbers. `reach` quads are added in 16 bits before VPMADDWD adds their pairs to 32 bits. Then 2 * reach products
- * are in a lane of 16 bits:
+ * A row without low digits, unless most rows of its tile have them, and a product of few rows, digit by digit:
+ * VPMADDUBSW multiplies unsigned by signed bytes and adds pairs of products, in 16 bits, with saturation. Numbers of
+ * types with minima are not negative: they are the unsigned bytes, and the signed ones are the digits, -128 .. 127.
+ * Other numbers are the signed bytes; the unsigned ones are the digits of integer + 32,768, and the sum of high digits
+ * starts from -128 times the sum of the numbers. `reach` quads are added in 16 bits before VPMADDWD adds their pairs to
+ * 32 bits. Then 2 * reach products are in a lane of 16 bits:
  *
  *                        with minima                 without
  *   reach 8, 8 quads     16 * 128 * 15 = 30,720      16 * 255 * 8  = 32,640
@@ -154,6 +154,41 @@ INLINE void sum_integers(whole *s, const capp_digits *const *a, const char *wide
     dot_pairs(s, x, wide + begin * 2 * NR, BLOCK / 2 / halves, rows);
 }
 
+/* Sums of the rows whose bits in `fine` are set, into s [rows][2]. */
+INLINE void sum_fine(whole *s, const capp_digits *const *a, const char *wide, const int h, const int halves,
+                     uint32_t fine) {
+    const int begin = h * BLOCK / halves;
+    for (; fine; fine &= fine - 1) {
+        const int r = __builtin_ctz(fine);
+        const int16_t *x = a[r]->integer + begin;
+        dot_pairs(s + 2 * r, &x, wide + begin * 2 * NR, BLOCK / 2 / halves, 1);
+    }
+}
+
+static __attribute__((noinline)) void fine_1(whole *s, const capp_digits *const *a, const char *wide, uint32_t fine) {
+    sum_fine(s, a, wide, 0, 1, fine);
+}
+static __attribute__((noinline)) void fine_2(whole *s, const capp_digits *const *a, const char *wide, uint32_t fine,
+                                             int h) {
+    sum_fine(s, a, wide, h, 2, fine);
+}
+
+/* Few rows have low digits: all are multiplied as bytes, and then those few again in 16 bits. */
+INLINE void sum_both(whole *s, const capp_digits *const *a, const char *b, const char *wide, const int h,
+                     const int halves, const bool minima, const int reach, const int rows) {
+    whole copy[TILE_ROWS * VECTORS];
+    uint32_t fine = 0;
+    UNROLL
+    for (int r = 0; r < rows; r++) fine |= (uint32_t)a[r]->fine << r;
+    sum_digits(s, a, b, false, h, halves, minima, reach, rows);
+    memcpy(copy, s, (size_t)rows * VECTORS * sizeof *s);
+    if (halves == 1)
+        fine_1(copy, a, wide, fine);
+    else
+        fine_2(copy, a, wide, fine, h);
+    memcpy(s, copy, (size_t)rows * VECTORS * sizeof *s);
+}
+
 INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
                       const int reach, const int rows) {
     char *extra = b + split_bytes((size_t)halves, minima);
@@ -172,6 +207,10 @@ INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int 
     if (waiting) {
         widen(extra + FLAG, b);
         memset(extra, 0, sizeof waiting);
+    }
+    if (reach && 2 * fine <= rows) {
+        sum_both(s, a, b, extra + FLAG, h, halves, minima, reach ? reach : 1, rows);
+        return;
     }
     sum_integers(s, a, extra + FLAG, fine, h, halves, rows);
 }

@@ -8,7 +8,6 @@
 enum { WIDTH = 16, TILE_ROWS = 6, EXTRA = 0 };
 
 #define LOW_KIND INLINE
-#define LOW_LOOP UNROLL
 
 #define ROWS_MAP(X, ...)                                                                                               \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__)

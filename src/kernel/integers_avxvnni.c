@@ -5,7 +5,6 @@ enum { TILE_ROWS = 6, EXTRA = 0 };
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__)
 
 #define LOW_KIND static __attribute__((noinline))
-#define LOW_LOOP
 
 #include "kernel/integers_256.h"
 

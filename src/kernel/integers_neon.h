@@ -18,7 +18,6 @@ enum { WIDTH = 8, TILE_ROWS = 4, EXTRA = 0 };
 #endif
 
 #define LOW_KIND INLINE
-#define LOW_LOOP UNROLL
 
 #include "kernel/integers_panel.inc"
 #include "kernel/integers_turn.inc"
