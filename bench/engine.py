@@ -65,7 +65,8 @@ def facts_of(report, precision):
     if "isa" in facts:  # the unit whose peak applies
         used = report.get("precision", precision)  # auto has become f32 or i16 where that one scores all rows
         floats = "bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx", "neonbf16") else "f32"
-        facts["isa"] += " i16" if used in ("i16", "mixed", "i8") else " " + floats
+        integers = used in ("i16", "mixed", "i8") or (used == "auto" and facts["isa"] in ("avx2", "avxvnni", "avx512vnni"))
+        facts["isa"] += " i16" if integers else " " + floats
     return facts
 
 
