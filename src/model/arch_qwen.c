@@ -193,6 +193,7 @@ const capp_arch capp_arch_qwen3vlmoe = {
     .router_norm = true,
     .joint_experts = true,
     .maybe_turned_experts = true,
+    .tied = true,
     .eps = 1e-6,
     .names = {CAPP_ENDS_LIKE_LLAMA, CAPP_ATTENTION_LIKE_LLAMA, CAPP_NORMS_LIKE_LLAMA, CAPP_QK_NORMS_LIKE_QWEN3,
               CAPP_FEED_LIKE_LLAMA, JOINT_EXPERTS},
