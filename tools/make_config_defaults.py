@@ -19,8 +19,10 @@ IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "vocab_size")
 
 
 def defaults(model_type):
-    parameters = inspect.signature(CONFIG_MAPPING[model_type].__init__).parameters.values()
-    return {p.name: p.default for p in parameters
+    """By the names that the class writes: some parameters have another."""
+    of = CONFIG_MAPPING[model_type]
+    parameters = inspect.signature(of.__init__).parameters.values()
+    return {of.attribute_map.get(p.name, p.name): p.default for p in parameters
             if p.name not in IDS and isinstance(p.default, (bool, int, float, str, type(None)))}
 
 
