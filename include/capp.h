@@ -221,6 +221,7 @@ typedef struct capp_model_info {
     double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best; 0:
                       the model never rescores */
     capp_precision deciding; /* that of rescored completions: I16 or F32; without them, `precision` */
+    capp_precision scoring;  /* that of all rows: F32, BF16 or MIXED if `precision` is AUTO, else `precision` */
 } capp_model_info;
 
 /* Fills *info. */

@@ -81,9 +81,21 @@ bool capp_lanes_pay(const capp_weights *w) {
     return kind_of(w) != MIXED || strcmp(w->kernels->name, "avx2") != 0 || w->wide < 0.5;
 }
 
+static capp_precision precision_of(arithmetic kind) {
+    static const capp_precision precisions[] = {[F32] = CAPP_PRECISION_F32,
+                                                [BF16] = CAPP_PRECISION_BF16,
+                                                [I16] = CAPP_PRECISION_I16,
+                                                [MIXED] = CAPP_PRECISION_MIXED,
+                                                [I8] = CAPP_PRECISION_I8};
+    return precisions[kind];
+}
+
 capp_precision capp_lanes_deciding(capp_precision precision, const capp_weights *exact) {
-    if (!exact) return precision;
-    return kind_of(exact) == I16 ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32;
+    return exact ? precision_of(kind_of(exact)) : precision;
+}
+
+capp_precision capp_lanes_scoring(capp_precision precision, const capp_weights *fast) {
+    return precision == CAPP_PRECISION_AUTO && fast ? precision_of(kind_of(fast)) : precision;
 }
 
 double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact) {
