@@ -111,26 +111,25 @@ static bool is_exact(capp_precision precision) {
     return precision != CAPP_PRECISION_AUTO && precision != CAPP_PRECISION_BF16;
 }
 
-/* The precision, and the instruction set if the bits depend on it. */
-static void put_bits(buffer *b, const capp_model *model) {
-    capp_model_info info;
-    capp_model_get_info(model, &info);
-    put_member(b, "precision");
-    buffer_printf(b, "\"%s\"", precision_names[info.precision]);
-    put_member(b, "isa");
-    if (is_exact(info.precision))
-        buffer_text(b, "null");
-    else
-        buffer_printf(b, "\"%s\"", info.isa);
-}
-
-static void put_engine(buffer *b, const capp_model *model) {
-    capp_model_info info;
-    capp_model_get_info(model, &info);
-    put_member(b, "precision");
-    buffer_printf(b, "\"%s\"", precision_names[info.precision]);
-    put_member(b, "isa");
-    buffer_printf(b, "\"%s\"", info.isa);
+/* The precision, those that auto means on this processor, and the instruction set. All are null without a model.
+ * only_bits: the instruction set is also null if the bits do not depend on it. */
+static void put_engine(buffer *b, const capp_model *model, bool only_bits) {
+    capp_model_info info = {0};
+    if (model) capp_model_get_info(model, &info);
+    const char *isa = only_bits && is_exact(info.scoring) && is_exact(info.deciding) ? NULL : info.isa;
+    const struct {
+        const char *key, *value;
+    } members[] = {{"precision", precision_names[info.precision]},
+                   {"scoring", precision_names[info.scoring]},
+                   {"deciding", precision_names[info.deciding]},
+                   {"isa", isa}};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        put_member(b, members[i].key);
+        if (model && members[i].value)
+            buffer_printf(b, "\"%s\"", members[i].value);
+        else
+            buffer_text(b, "null");
+    }
 }
 
 bool manifest_make(buffer *b, const options *settings, const capp_model *model, capp_error *err) {
@@ -144,7 +143,7 @@ bool manifest_make(buffer *b, const options *settings, const capp_model *model, 
     if (!put_model(b, settings->model, settings->lora, settings->model_options.n_lora, err) ||
         !put_input(b, settings->input, err))
         return false;
-    if (model) put_engine(b, model);
+    if (model) put_engine(b, model, false);
     if (!put_options(b, settings, err)) return false;
     buffer_text(b, "\n}\n");
     return true;
@@ -162,14 +161,7 @@ bool manifest_of_model(buffer *b, const char *path, const capp_model_options *ho
         *err = not_run;
         return false;
     }
-    if (!status) {
-        put_bits(b, model);
-    } else {
-        put_member(b, "precision");
-        buffer_text(b, "null");
-        put_member(b, "isa");
-        buffer_text(b, "null");
-    }
+    put_engine(b, status ? NULL : model, true);
     capp_model_free(model);
     buffer_text(b, "\n}\n");
     return true;
@@ -274,8 +266,10 @@ static void compare(buffer *b, json_value then, json_value now) {
                  {"adapters", "the adapters"},
                  {"arithmetic", "the arithmetic"},
                  {"precision", "the precision"},
+                 {"scoring", "the precision that scores all rows"},
+                 {"deciding", "the precision that decides"},
                  {"isa", "the instruction set"}};
-    bool exact = names_exact(member_of(then, "precision"));
+    bool exact = names_exact(member_of(then, "scoring")) && names_exact(member_of(then, "deciding"));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
         if (exact && !strcmp(parts[i].key, "isa")) continue; /* results have the same bits with every one */

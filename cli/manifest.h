@@ -22,8 +22,8 @@ bool manifest_compare(capp_str earlier, const char *path, const char *out, capp_
 bool manifest_same_scores(capp_str earlier, const char *path, capp_str now, capp_error *err);
 
 /* Only what the bits of log-probabilities depend on: the model's path, size and hash, the adapters, the version of the
- * arithmetic, the precision in use, and the instruction set (null if every one gives these bits). Both are null for a
- * model that capp cannot run. A precision or an instruction set that cannot be used is an error. */
+ * arithmetic, the precisions in use, and the instruction set (null if every one gives these bits). All these are null
+ * for a model that capp cannot run. A precision or an instruction set that cannot be used is an error. */
 bool manifest_of_model(buffer *text, const char *path, const capp_model_options *how, capp_error *err);
 
 #endif

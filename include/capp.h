@@ -115,11 +115,11 @@ typedef enum capp_precision {
                                 CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
     CAPP_PRECISION_I16 = 3,  /* Multiplies the integers that the file of a quantised model stores. The inputs of matrix
                                 products become integers of 16 bits with one scale for 32 of them, which changes a
-                                log-probability about 30 times less than BF16 does. Other matrices, those that an
+                                log-probability about 40 times less than BF16 does. Other matrices, those that an
                                 adapter changes, and all else: as in F32. CAPP_EUNSUPPORTED without integers. */
-    CAPP_PRECISION_I8 = 4,   /* The same with inputs of 8 bits: faster, and about 6 times less accurate than BF16. */
+    CAPP_PRECISION_I8 = 4,   /* The same with inputs of 8 bits: faster, and about 5 times less accurate than BF16. */
     CAPP_PRECISION_MIXED = 5 /* I16 where 32 inputs are large beside the others of their row, elsewhere I8: nearly as
-                                fast as I8, and about 2 times less accurate than BF16. */
+                                fast as I8, with half of its error. */
 } capp_precision;
 
 /* A LoRA adapter, which modifies a model's weight matrices and embeddings. path names one of these:
@@ -218,9 +218,9 @@ typedef struct capp_model_info {
     bool assumed_pretokenizer;   /* the GGUF file names no pre-tokenizer; capp uses "default", as llama.cpp does */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
-    double margin; /* precision AUTO rescores completions whose mean log-probability is closer than this to the best; 0:
-                      the model never rescores */
+    double margin; /* AUTO rescores completions whose mean log-probability is closer than this to the best; 0: never */
     capp_precision deciding; /* that of rescored completions: I16 or F32; without them, `precision` */
+    capp_precision scoring;  /* that of all rows: F32, BF16 or MIXED if `precision` is AUTO, else `precision` */
 } capp_model_info;
 
 /* Fills *info. */

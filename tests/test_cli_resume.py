@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import integers
 import pytest
 from command import CAPP, CLASSES, classify, fails, run
 
@@ -143,11 +144,11 @@ def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
     assert printed["arithmetic"] == facts["arithmetic"] and printed["precision"] == facts["precision"]
     assert printed["isa"] == (None if printed["precision"] == "f32" else facts["isa"])
     exact = ["inspect", "--fingerprint", "--precision", "f32", model[1]]
-    assert json.loads(run(*exact).stdout) == {**printed, "precision": "f32", "isa": None}
+    assert json.loads(run(*exact).stdout) == {**printed, "precision": "f32", "scoring": "f32", "deciding": "f32", "isa": None}
     assert run(*exact, "--isa", "ref").stdout == run(*exact).stdout
     (tmp_path / "damaged.gguf").write_bytes(b"GGUF")
     damaged = json.loads(run("inspect", "--fingerprint", tmp_path / "damaged.gguf").stdout)
-    assert damaged["model"]["bytes"] == 4 and damaged["precision"] is damaged["isa"] is None
+    assert damaged["model"]["bytes"] == 4 and damaged["precision"] is damaged["scoring"] is damaged["deciding"] is damaged["isa"] is None
     fails(run("inspect", "--fingerprint", "--isa", "avx1024", model[1]), "avx1024")
     fails(run("inspect", "--fingerprint", "--isa", "ref", "--precision", "bf16", model[1]), "precision bf16 needs")
     copy = write("copy.txt", path.read_bytes())
@@ -160,6 +161,23 @@ def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
     fails(run(*how, *model, "--resume", path), "out.jsonl.run", "--overwrite")
     (tmp_path / "out.jsonl.run").unlink()
     fails(run(*how, *model, "--resume", path), "out.jsonl.run", "--overwrite")
+
+
+def test_lanes_of_auto_tell_runs_apart(write, tmp_path):
+    """Under auto the precisions that score and decide count, not the instruction set, which changes no bit of these."""
+    model = ["-m", str(integers.make(tmp_path, "Q4_0"))]
+    path, out = write("in.txt", "one\ntwo\n"), tmp_path / "out.jsonl"
+    if classify([*model, "--isa", "avxvnni"], path, "-o", out).returncode == 2:
+        pytest.skip("this machine lacks AVX-VNNI")
+
+    def printed(isa):
+        facts = json.loads(run("inspect", "--fingerprint", "--isa", isa, model[1]).stdout)
+        return [facts[name] for name in ("precision", "scoring", "deciding", "isa")]
+
+    assert printed("avx2") == printed("avxvnni") == ["auto", "mixed", "i16", None]
+    assert printed("ref") == ["auto", "f32", "i16", None]
+    assert classify([*model, "--isa", "avx2"], path, "-o", out, "--resume").returncode == 0
+    fails(classify([*model, "--isa", "ref"], path, "-o", out, "--resume"), "the precision that scores all rows (then", "mixed", "f32")
 
 
 @pytest.mark.parametrize("name", ["own.csv", "own.jsonl", "own.csv.gz"])

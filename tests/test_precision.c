@@ -87,6 +87,8 @@ TEST(opened_models_have_the_lanes) {
             const capp_weights *exact = model->exact ? model->exact : model->weights;
             CHECK(exact->integers == (a ? k->i16 : NULL) && exact->products == k->f32 && !(exact->share > 0));
             CHECK_INT(info.precision, model->exact ? CAPP_PRECISION_AUTO : a ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32);
+            CHECK_INT(info.deciding, a ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32);
+            CHECK((info.scoring == info.deciding) == !model->exact && info.scoring != CAPP_PRECISION_AUTO);
             if (model->exact) CHECK(capp_lanes_margin(model->weights, model->exact) > 0);
             capp_model_free(model);
         }

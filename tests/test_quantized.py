@@ -80,7 +80,7 @@ def deciding(capp, folder):
     shutil.copy(quantized.TINY.parent / "tokenizers" / "unigram.json", folder / "tokenizer.json")
     done = subprocess.run([capp, "inspect", "--fingerprint", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["precision"]
+    return json.loads(done.stdout)["deciding"]
 
 
 @pytest.mark.parametrize("case", ["gptq-2", "gptq-8", "gptq-experts-mixtral", "fp8", "nvfp4", "bnb-4", "w8a8-groups"])
@@ -116,7 +116,7 @@ def test_integers_beside_usual_floats(build, capp, tmp_path, monkeypatch, name):
         path = tmp_path / f"{precision}.gguf"
         convert.convert(tmp_path / "plain", path, gguf.GGMLQuantizationType.Q8_0, left=left, pretokenizer="default")
         done = subprocess.run([capp, "inspect", "--fingerprint", path], capture_output=True, text=True)
-        assert done.returncode == 0 and json.loads(done.stdout)["precision"] == precision, done.stderr
+        assert done.returncode == 0 and json.loads(done.stdout)["deciding"] == precision, done.stderr
         exact = np.concatenate(tiny.scored(build, path, runs, None))
         got = [tiny.scored(build, path, runs, None, isa + ":i16") for isa in UNITS]
         assert all(one == got[0] for one in got)

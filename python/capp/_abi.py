@@ -62,7 +62,7 @@ class ModelInfo(Structure):
                 ("parameters", c_uint64), ("file_bytes", c_uint64), ("weight_bytes", c_uint64),
                 ("whole_weight_bytes", c_uint64), ("streamed_bytes", c_uint64), ("bos", c_int32), ("eos", c_int32),
                 ("add_bos", c_bool), ("assumed_pretokenizer", c_bool), ("load_seconds", c_double), ("adapters", c_char_p), ("margin", c_double),
-                ("deciding", c_int)]
+                ("deciding", c_int), ("scoring", c_int)]
 
 
 class Stats(Structure):

@@ -53,6 +53,7 @@ class ModelInfo:
     adapters: str
     margin: float
     deciding: str
+    scoring: str
 
 
 Lora = Union[str, "os.PathLike[str]", Mapping[Any, float], Sequence[Any], None]
@@ -296,7 +297,8 @@ class Model:
             lib.capp_model_get_info(model, byref(found))
             values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
             values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
-        return ModelInfo(**{**values, "precision": PRECISIONS[found.precision], "deciding": PRECISIONS[found.deciding]})
+        names = {name: PRECISIONS[values[name]] for name in ("precision", "deciding", "scoring")}
+        return ModelInfo(**{**values, **names})
 
     def tokenize(self, text: str, *, bos: bool = False, special: bool | None = None) -> list[int]:
         """Converts text to token ids.

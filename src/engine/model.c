@@ -43,7 +43,8 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .load_seconds = model->load_seconds,
                               .adapters = model->adapters,
                               .margin = capp_model_margin(model),
-                              .deciding = capp_lanes_deciding(model->precision, model->exact)};
+                              .deciding = capp_lanes_deciding(model->precision, model->exact),
+                              .scoring = capp_lanes_scoring(model->precision, w)};
 }
 
 uint64_t capp_model_measure_resident(const capp_model *model) {

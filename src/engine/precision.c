@@ -16,7 +16,8 @@ static const float mixed_share = 0.05F;
 /* The fast lane of precision auto: for a model whose matrices are all integers, and for any other. An instruction set
  * that is not in the list computes in float32. The choices follow measured rates and, for ARM, counted instructions
  * (docs/performance.md): where the processor multiplies bytes, i16 is faster than float32, and than VDPBF16PS unless
- * that is fast; tiles and BFMMLA are faster than both. The first entry with the name and the features counts. */
+ * that is fast; mixed is faster than i16, except on ARM; tiles and BFMMLA are faster than all of these. The first
+ * entry with the name and the features counts. */
 static const struct choice {
     const char *isa;
     unsigned features;
@@ -30,8 +31,8 @@ static const struct choice {
 };
 
 /* The margin of each pair of lanes. On rows of COPA and Banking77 with two models, the difference of a row's two best
- * scores changed by at most 0.0015 from float32 to i16. From bfloat16 it changed by up to 0.038, by much less in nearly
- * all rows, and a margin of 0.02 kept all decisions. */
+ * scores changed by at most 0.0015 from float32 to i16, and on COPA by up to 0.083 from mixed to i16. From bfloat16 it
+ * changed by up to 0.038, by much less in nearly all rows, and a margin of 0.02 kept all decisions. */
 static const struct margin {
     arithmetic fast, exact;
     double mean;
@@ -81,9 +82,21 @@ bool capp_lanes_pay(const capp_weights *w) {
     return kind_of(w) != MIXED || strcmp(w->kernels->name, "avx2") != 0 || w->wide < 0.5;
 }
 
+static capp_precision precision_of(arithmetic kind) {
+    static const capp_precision precisions[] = {[F32] = CAPP_PRECISION_F32,
+                                                [BF16] = CAPP_PRECISION_BF16,
+                                                [I16] = CAPP_PRECISION_I16,
+                                                [MIXED] = CAPP_PRECISION_MIXED,
+                                                [I8] = CAPP_PRECISION_I8};
+    return precisions[kind];
+}
+
 capp_precision capp_lanes_deciding(capp_precision precision, const capp_weights *exact) {
-    if (!exact) return precision;
-    return kind_of(exact) == I16 ? CAPP_PRECISION_I16 : CAPP_PRECISION_F32;
+    return exact ? precision_of(kind_of(exact)) : precision;
+}
+
+capp_precision capp_lanes_scoring(capp_precision precision, const capp_weights *fast) {
+    return precision == CAPP_PRECISION_AUTO && fast ? precision_of(kind_of(fast)) : precision;
 }
 
 double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact) {

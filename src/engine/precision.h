@@ -23,6 +23,9 @@ double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact);
 /* The precision that decides close rows: that of the exact lane if there is one, otherwise that of the model. */
 capp_precision capp_lanes_deciding(capp_precision precision, const capp_weights *exact);
 
+/* The precision that scores all rows: that of the fast lane. fast: NULL if only the vocabulary is open. */
+capp_precision capp_lanes_scoring(capp_precision precision, const capp_weights *fast);
+
 /* Whether the instruction set has the precision. */
 capp_status capp_precision_check(capp_precision precision, const capp_kernels *kernels, capp_error *err);
 
