@@ -1,5 +1,6 @@
 /* Attention alone, in float32 and in bfloat16, against double precision: over paths of a random tree, whose slots lie
- * anywhere in the store, with windows, chunks, soft caps, slopes and sinks. Each deliberate error must show. */
+ * anywhere in the store, with windows, chunks, soft caps, slopes and sinks. The bits of a row do not depend on the
+ * other rows of its wave. Each deliberate error must show. */
 #include <math.h>
 
 #include "emulated.h"
@@ -193,6 +194,72 @@ TEST(slow_emulated_bfmmla) {
     check("ref", &emulated_bfmmla);
 }
 
+/* Bits ------------------------------------------------------------------------------------------------------------- */
+
+/* Which rows of order[] a wave has, and its threads: more threads make smaller tiles. */
+static const struct wave {
+    size_t first, step;
+    int threads;
+} waves[] = {{0, 1, 1}, {0, 1, 7}, {0, 3, 1}, {17, ROWS, 1}};
+
+/* Whether the outputs of rows have the same bits in each of these waves. */
+static bool same_bits(lone *s, const kind *x) {
+    static float want[ROWS][MOST_HEADS * MOST_D];
+    uint32_t all[ROWS];
+    bool same = true;
+    memset(nodes, 0, sizeof nodes);
+    const size_t rows = make_tree();
+    memcpy(all, order, sizeof all);
+    fill(q[0], sizeof q / sizeof **q, 3), fill(k[0], sizeof k / sizeof **k, 1), fill(v[0], sizeof v / sizeof **v, 1);
+    for (size_t i = 0; i < sizeof waves / sizeof *waves; i++) {
+        capp_pool *pool;
+        capp_error err;
+        size_t n = 0;
+        for (size_t r = waves[i].first; r < rows; r += waves[i].step) order[n++] = all[r];
+        CHECK_OK(capp_pool_open(&pool, waves[i].threads, &err), err);
+        capp_forward *f = run(s, x, pool, n);
+        for (size_t r = 0; r < n; r++)
+            for (size_t h = 0; h < x->heads; h++) {
+                const float *got = f->t + r * f->t_stride + h * x->d;
+                float *of = want[waves[i].first + r * waves[i].step] + h * x->d;
+                if (!i) memcpy(of, got, x->dv * sizeof *of);
+                same = same && !memcmp(of, got, x->dv * sizeof *of);
+            }
+        capp_forward_free(f);
+        capp_pool_free(pool);
+    }
+    return same;
+}
+
+static void check_bits(const char *isa, const capp_products *products) {
+    const capp_kernels *kernels = need_isa(isa);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        lone s;
+        set_up(&s, &kinds[i], kernels, products ? products : kernels->bf16);
+        if (!same_bits(&s, &kinds[i]))
+            FAIL("%s %s, %s: other bits in other waves", isa, s.products.name, kinds[i].name);
+    }
+}
+
+TEST(bits_float32) {
+    check_bits("ref", capp_kernels_ref.f32);
+}
+TEST(bits_avx512bf16) {
+    check_bits("avx512bf16", NULL);
+}
+TEST(bits_amx) {
+    check_bits("amx", NULL);
+}
+TEST(bits_neonbf16) {
+    check_bits("neonbf16", NULL);
+}
+TEST(slow_bits_emulated_amx) {
+    check_bits("ref", &emulated_tiles);
+}
+TEST(slow_bits_emulated_bfmmla) {
+    check_bits("ref", &emulated_bfmmla);
+}
+
 /* Deliberate errors ------------------------------------------------------------------------------------------------ */
 
 static const capp_kernels *kernels;
@@ -234,4 +301,14 @@ TEST(each_error_shows) {
         if (i == 5) s.products.matmul = short_scores;
         if (error_of(&s, &kinds[0], 1) < 5) FAIL("error %zu does not show", i);
     }
+}
+
+TEST(other_bits_show) {
+    lone s;
+    kernels = need_isa("ref");
+    products = &emulated_dpbf16;
+    set_up(&s, &kinds[0], kernels, products);
+    CHECK(same_bits(&s, &kinds[0]));
+    s.products.matmul_on = short_product;
+    CHECK(!same_bits(&s, &kinds[0]));
 }
