@@ -543,6 +543,19 @@ def test_the_example_of_the_help(tiny_model, tmp_path):
     assert {row["prediction"] for row in json.loads(done.stdout)["results"]} <= {"delivery", "refund"}
 
 
+def test_a_port_has_one_server(tiny_model, tmp_path):
+    """A second one on the same port is refused; the next one may begin at once, though a connection has just ended there."""
+    with serving(tmp_path, "-m", tiny_model) as server:
+        done = run("serve", "-m", tiny_model, "--port", server.port)
+        assert done.returncode == 2 and f"cannot listen on 127.0.0.1, port {server.port}" in done.stderr.decode()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.recv(1000)
+            assert server.stop() == 0
+    with serving(tmp_path, "-m", tiny_model, "--port", server.port) as again:
+        assert again.port == server.port and again.ask("/healthz")[0] == 200
+
+
 def test_command_line(tiny_model, tmp_path):
     def fails(*arguments, part):
         done = run("serve", *arguments)
