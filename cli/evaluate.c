@@ -195,9 +195,9 @@ static void text_report(buffer *b, const run *this_run, const tally *t, const ca
         buffer_printf(b, "experts    %.1f ran in a layer, on average over layers and waves\n",
                       (double)stats->experts_run / (double)stats->expert_layers_run);
     if (stats->rows_rescored)
-        buffer_printf(b, "close      %llu rows were scored again in float32\n",
-                      (unsigned long long)stats->rows_rescored);
-    /* Tokens that ran a second time in float32 count twice, so this may be more than all. */
+        buffer_printf(b, "close      %llu row%s scored again in %s\n", (unsigned long long)stats->rows_rescored,
+                      stats->rows_rescored == 1 ? " was" : "s were", precision_names[info->deciding]);
+    /* Tokens of rows that were scored again count twice, so this may be more than all. */
     size_t all = t->work.completion_tokens, ran = t->work.completion_tokens_run;
     if (all)
         buffer_printf(b, "unfinished %zu of %zu completion tokens (%.1f %%) were never run\n",

@@ -41,7 +41,8 @@ static const struct {
      "Answers requests over HTTP until SIGTERM or Ctrl-C: those of OpenAI's clients, and /v1/classify for many texts. "
      "The page\nat http://127.0.0.1:8080/ classifies texts, and /openapi.json describes all requests.\n\n"
      "  capp serve -m model.gguf\n"
-     "  curl http://127.0.0.1:8080/v1/classify -d '{\"texts\": [\"My card has not come\"], \"classes\": [\"delivery\", "
+     "  curl http://127.0.0.1:8080/v1/classify --json '{\"texts\": [\"My card has not come\"], \"classes\": "
+     "[\"delivery\", "
      "\"refund\"]}'\n"},
     {COMMAND_EXPORT,
      "Writes the rows of a store, which capp classify -o NAME.db has made, as classify would have written them: JSON "

@@ -23,7 +23,7 @@ void memory_text(buffer *b, const capp_model *model, const capp_session *session
     capp_model_info info;
     capp_session_get_stats(session, &stats);
     capp_model_get_info(model, &info);
-    buffer_printf(b, "memory     %s at its peak, with the file's pages: weights %s, run %s\n",
+    buffer_printf(b, "memory     %s at its peak, with the file's pages; allocated: weights %s, run %s\n",
                   human_bytes(peak_memory()), human_bytes(info.weight_bytes), human_bytes(stats.used_bytes));
     buffer_printf(b, "file       %s, of which %s in the page cache", human_bytes(info.file_bytes),
                   human_bytes(capp_model_measure_resident(model)));

@@ -521,9 +521,10 @@ void run_call(run *this_run, const row *rows) {
 }
 
 static void tell_time(run *r, const capp_example *examples, size_t n, const capp_run_options *how) {
-    size_t before = r->first + r->place[r->calling];
-    if (r->check.n_rows > before)
-        stream_forecast(&r->stream, r->session, examples, n, r->check.n_rows - before, 1 + r->rules.n_more, how);
+    size_t bad = r->check.n_bad > r->n_bad ? r->check.n_bad - r->n_bad : 0;
+    size_t others = r->first + r->place[r->calling] + bad, left = n;
+    if (r->check.n_rows > others + n) left = r->check.n_rows - others;
+    if (r->check.n_rows) stream_forecast(&r->stream, r->session, examples, n, left, 1 + r->rules.n_more, how);
 }
 
 static capp_status score_or_decide(scoring *s, size_t n, capp_error *err) {

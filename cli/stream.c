@@ -32,7 +32,8 @@ void stream_forecast(stream *s, capp_session *session, const capp_example *examp
     (void)capp_forecast(session, examples, n, &alone, &work, &err); /* of the rows before a bad one, if there is one */
     double waves = work.rows ? (double)work.waves * (double)left / (double)work.rows * (double)orders : 0;
     buffer text = {0};
-    buffer_printf(&text, "%zu rows need about %.0f wave%s: at least ", left, waves, waves < 1.5 ? "" : "s");
+    buffer_printf(&text, "%zu row%s about %.0f wave%s: at least ", left, left == 1 ? " needs" : "s need", waves,
+                  waves < 1.5 ? "" : "s");
     buffer_duration(&text, waves * s->wave_seconds);
     if (waves > 0) complain("%.*s", (int)text.size, text.data);
     buffer_free(&text);

@@ -24,9 +24,18 @@ static uint64_t share_of(const server *s, uint64_t bytes) {
     return bytes / s->options->n_models;
 }
 
+/* A server that cancels its requests does not wait for a model. */
+static bool goes_on(void *user, size_t done, size_t total) {
+    const server *s = user;
+    (void)done, (void)total;
+    return !s->aborts;
+}
+
 static bool open_model(server *s, model *m, capp_error *err) {
     capp_model_options options = s->options->model_options;
     capp_queue_options how;
+    options.progress = goes_on;
+    options.progress_user = s;
     capp_queue_options_init(&how);
     how.wave_seconds = s->options->wave_seconds;
     if (!options.memory && s->options->n_models > 1) options.memory = DEFAULT_MEMORY;
@@ -55,8 +64,9 @@ static bool open_model(server *s, model *m, capp_error *err) {
 /* In the thread that opens models. The message of an error has paths of this machine. */
 static bool is_open(server *s, model *m, failure *f) {
     capp_error err;
-    return m->opened || open_model(s, m, &err) ||
-           refuse(f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
+    if (m->opened || open_model(s, m, &err)) return true;
+    if (err.status == CAPP_ECANCELLED) return refuse(f, 503, "", "cancelled");
+    return refuse(f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
                   "the model '%s' cannot be opened; the log of the server says why", m->name);
 }
 

@@ -2,7 +2,9 @@
 import csv
 import json
 import math
+import re
 
+import integers
 import pytest
 from command import CLASSES, GOOD, as_text, classify, fails, rows_of, run
 
@@ -36,7 +38,20 @@ def test_evaluate(model, write, tmp_path):
     report_file = tmp_path / "report.json"
     text = run("evaluate", *model, *CLASSES, "--label", "c", "--json", report_file, named).stdout.decode()
     assert "accuracy   0.6667 (20 of 30)" in text and "taken for" in text and "rows/s" in text
-    assert json.loads(report_file.read_text())["n"] == 30
+    report = json.loads(report_file.read_text())
+    assert report["n"] == 30 and 0 < report["file_resident_bytes"] <= report["file_bytes"]
+
+
+@pytest.mark.parametrize("how, deciding", [(["--isa", "ref"], "i16"), ([], "f32")])
+def test_close_rows_name_the_precision_that_decides(model, tmp_path, how, deciding):
+    """A model of integers; and one of floats, on processors that are faster in bfloat16."""
+    used = ["-m", integers.make(tmp_path, "Q4_0")] if deciding == "i16" else model
+    rows = "".join(json.dumps({"text": f"text {i}", "c": "c1"}) + "\n" for i in range(200))
+    done = run("evaluate", *used, *how, "--precision", "auto", "-c", ",".join(f"c{i}" for i in range(60)), "--label", "c",
+               "--json", tmp_path / "report.json", stdin=rows)
+    if json.loads((tmp_path / "report.json").read_text())["precision"] != "auto":
+        pytest.skip("one precision is the fastest and decides, too")
+    assert re.search(rf"^close +\d+ rows? (was|were) scored again in {deciding}$", done.stdout.decode(), re.M)
 
 
 def test_evaluate_rows_to_stdout(model):

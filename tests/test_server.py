@@ -1,7 +1,10 @@
 """capp serve: its interfaces, with the clients that people use, and the same bits as the command."""
 import json
 import re
+import shlex
+import shutil
 import socket
+import subprocess
 import threading
 import urllib.request
 
@@ -529,6 +532,28 @@ def test_openapi_describes_every_path(served):
         assert known == set(message.split("supported are: ")[1].split())
     for path in ("/v1/models", "/healthz", "/metrics", "/openapi.json", "/"):
         assert "get" in document["paths"][path]
+
+
+def test_the_example_of_the_help(tiny_model, tmp_path):
+    if not shutil.which("curl"):
+        pytest.skip("no curl")
+    (line,) = re.findall(r"^  (curl .*)$", run("help", "serve").stdout.decode(), re.M)
+    with serving(tmp_path, "-m", tiny_model) as server:
+        done = subprocess.run(shlex.split(line.replace("http://127.0.0.1:8080", server.base)), capture_output=True, check=True)
+    assert {row["prediction"] for row in json.loads(done.stdout)["results"]} <= {"delivery", "refund"}
+
+
+def test_a_port_has_one_server(tiny_model, tmp_path):
+    """A second one on the same port is refused; the next one may begin at once, though a connection has just ended there."""
+    with serving(tmp_path, "-m", tiny_model) as server:
+        done = run("serve", "-m", tiny_model, "--port", server.port)
+        assert done.returncode == 2 and f"cannot listen on 127.0.0.1, port {server.port}" in done.stderr.decode()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.recv(1000)
+            assert server.stop() == 0
+    with serving(tmp_path, "-m", tiny_model, "--port", server.port) as again:
+        assert again.port == server.port and again.ask("/healthz")[0] == 200
 
 
 def test_command_line(tiny_model, tmp_path):

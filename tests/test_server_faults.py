@@ -335,6 +335,22 @@ def test_nobody_waits_for_a_model_that_opens(tmp_path, tiny_model, gemma3, build
         assert answers.count("gemma") == 3
 
 
+def test_a_second_signal_cancels_the_opening_of_a_model(tmp_path, tiny_model, gemma3):
+    """The weights of a model that opens are not unpacked to their end."""
+    options = ["-m", f"tiny={tiny_model}", "-m", f"gemma={gemma3}", "--precision", "f32", "--weights-memory", "8G", "--threads", "1"]
+    with serving(tmp_path, *options) as server:
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(server.ask("/tokenize", {"model": "gemma", "content": "the"})))
+        thread.start()
+        while not server.metric("requests"):
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.stop(signal.SIGINT) == 0
+        thread.join()
+        assert answers[0][0] == 503 and answers[0][2]["error"]["message"] == "cancelled", answers
+        assert not any(line.get("event") == "opened" for line in server.lines())
+
+
 def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):
     """An array of small numbers takes much more memory than its text. One request alone may have it, two may not."""
     body = json.dumps({"tokens": [5] * 60_000}, separators=(",", ":")).encode()

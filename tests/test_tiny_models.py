@@ -368,6 +368,21 @@ def test_other_folders_of_qwen3_vl_moe(build, tmp_path, way):
     assert scored(build, tmp_path, reference("qwen3vlmoe"), 0) == scored(build, TINY / "qwen3vlmoe", reference("qwen3vlmoe"), 0)
 
 
+@pytest.mark.parametrize("feed", [18, 36])
+def test_experts_with_a_square_product(build, tmp_path, feed):
+    """Two layouts of the same Qwen3-VL MoE with 36 inputs: gate and up together have 36 outputs, or down has 36 inputs."""
+    config, found = json.loads((TINY / "qwen3vlmoe" / "config.json").read_text()), []
+    shapes = {"gate_up_proj": (4, 36, 2 * feed), "down_proj": (4, feed, 36)}
+    for axes in (0, 1, 2), (0, 2, 1):
+        random = convert.np.random.default_rng(5)
+        tensors = {name: random.normal(0, 0.2, shapes[name.split(".")[-1]]).astype("f").transpose(axes) if ".mlp.experts." in name else values
+                   for name, values in convert.read_tensors(TINY / "qwen3vlmoe").items()}
+        (tmp_path / "config.json").write_text(json.dumps(config | {"moe_intermediate_size": feed}))
+        lora.write_safetensors(tmp_path / "model.safetensors", tensors)
+        found.append(scored(build, tmp_path, reference("qwen3vlmoe"), 0))
+    assert found[0] == found[1]
+
+
 def test_every_case_can_be_remade():
     """The list in the tool equals that of the folders."""
     tool = (TINY.parent.parent.parent / "tools" / "make_tiny_models.py").read_text()

@@ -201,6 +201,9 @@ def test_the_time_of_a_run_that_reads_the_weights_again(capp, tmp_path):
     waves, seconds = int(found[1]), float(found[2])
     assert waves == 1 and abs(seconds - waves * wave) <= 0.03 * seconds
     assert bound.read < 2.6 * model.stat().st_size  # once for the wave and once to measure the disk
+    rows.write_text('{"text": 5, "a": 1}\n{"a": 1}\n{"a": 2}\n')  # rows that cannot be scored need no waves
+    some = Watched([*command, "--memory", "100T", "--on-error", "skip"], "")
+    assert some.returncode == 3 and "capp: 1 row needs about 1 wave: at least" in some.stderr, some.stderr
 
 
 # ---- A large model ---------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ uint64_t capp_resident_bytes(const void *address, size_t size) {
         if (mincore((char *)(uintptr_t)address + at, n, there)) return bytes;
         for (size_t i = 0; i < (n + page - 1) / page; i++) bytes += there[i] & 1 ? page : 0;
     }
-    return bytes;
+    return bytes < size ? bytes : size; /* the last page has more than the rest of it */
 }
 
 bool capp_map_zeros(void *address, size_t size) {

@@ -31,13 +31,24 @@ static capp_status mxfp4_rows(binder *b, place p, size_t n, size_t k, const capp
     return *out ? CAPP_OK : capp_bind_memory(b);
 }
 
-/* Whether products [n][k] of all experts are stored as [experts][k][n]. */
-static bool is_turned(const binder *b, capp_part part, const capp_tensor *t, size_t n, size_t k) {
+/* Whether a layer's products of all experts are stored as [experts][inputs][outputs]: what the shape of one of them
+ * says that is not square. */
+static bool has_turned(const binder *b, uint32_t layer) {
+    const capp_hparams *h = &b->w->hparams;
+    const bool square = capp_expert_width(h) == h->feed;
+    const place p = {square ? CAPP_PART_EXPERT_UP : CAPP_PART_EXPERT_DOWN, layer, 0};
+    char name[MOST_NAME];
+    const capp_tensor *t = capp_place_find(b->s, b->w->arch, p, "", name);
+    return t && t->dims[0] != h->feed;
+}
+
+/* Whether the product of expert p.index is stored as [inputs][outputs]. */
+static bool is_turned(const binder *b, place p) {
     const capp_arch *arch = b->w->arch;
     if (!capp_in_folder(b)) return false;
     return b->w->hparams.activation == CAPP_CLAMPED_GATED || arch->turned_experts ||
-           (arch->maybe_turned_experts && (t->dims[0] != k || t->dims[1] != n)) ||
-           (arch->listed_experts && part == CAPP_PART_EXPERT_DOWN);
+           (arch->maybe_turned_experts && has_turned(b, p.layer)) ||
+           (arch->listed_experts && p.part == CAPP_PART_EXPERT_DOWN);
 }
 
 /* The rows of expert e from a tensor of all experts: [experts][n][k], or [experts][k][n] if turned. */
@@ -49,7 +60,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, const cap
     const capp_tensor *t = capp_find(b, p, capp_weight_suffix(b, p.part), name);
     if (!t && b->w->arch->joint_experts) t = capp_find(b, p, "", name);
     if ((st = capp_bind_type(b, name, t)) != CAPP_OK) return st;
-    bool turned = is_turned(b, p.part, t, n, k);
+    bool turned = is_turned(b, p);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     bool listed = b->w->arch->listed_experts && capp_in_folder(b);
     if (t->dims[0] != width || t->dims[1] != (listed ? rows * h->experts : rows) ||

@@ -117,7 +117,7 @@ typedef struct capp_arch {
     bool dense_beside;    /* a layer with experts has a feed-forward part beside them; each part has its own norms */
     bool bare_experts;    /* folders: names of the experts' tensors have no suffix */
     bool turned_experts;  /* folders: their products are stored as [inputs][outputs] */
-    bool maybe_turned_experts; /* the same, unless their shape is [outputs][inputs] */
+    bool maybe_turned_experts; /* the same, unless their shapes say [outputs][inputs] */
     bool listed_experts;       /* folders: [experts * feed][width] of gate, up and the transpose of down */
     bool scaled_inputs;        /* shares are factors of the experts' inputs, not of their outputs */
     bool no_pre_norms;
