@@ -126,7 +126,7 @@ def test_figures_count_what_the_library_counts(capp, smollm2, tmp_path):
     counted = module.counts()
     assert (report["tokens_computed"], report["head_rows"]) == (counted["rows"], counted["head rows"]) == (17, 4)
     head = (ROOT / "src" / "forward" / "wave.h").read_text(encoding="utf-8")
-    assert f"CAPP_HEAD_TILE = {module.TILE}," in head
+    assert f"CAPP_HEAD_TILE = {module.TILE} " in head
 
 
 # ---- Commands for the reader -----------------------------------------------------------------------------------------
