@@ -161,23 +161,6 @@ def test_auto_keeps_decisions(capp, shared, request, name, aggregate):
     assert statistics.mean(apart) <= 0.005
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avxvnni", "avx512vnni"])
-def test_auto_decides_as_i16(capp, smollm2, shared, need_isa, tmp_path, isa):
-    """On processors without units for bfloat16 the fast lane is mixed, and close rows are scored again in i16."""
-    need_isa(smollm2, isa)
-    rows = write_rows(tmp_path / "rows.jsonl", rows_of(f"{shared}/data/copa-dev.prompts.jsonl")[:80])
-    chosen, report = {}, {}
-    for precision in "auto", "i16":
-        out, facts = tmp_path / f"{precision}.jsonl", tmp_path / f"{precision}.json"
-        subprocess.run([capp, "evaluate", "-q", "-m", smollm2, "--isa", isa, "--precision", precision, "--label", "label", "-o", out,
-                        "--json", facts, rows], check=True, stdout=subprocess.DEVNULL)
-        chosen[precision], report[precision] = rows_of(out), json.loads(facts.read_text())
-    assert [row["index"] for row in chosen["auto"]] == [row["index"] for row in chosen["i16"]]
-    assert 0 < report["auto"]["rows_rescored"] < 20 and report["i16"]["rows_rescored"] == 0
-    apart = [abs(x - y) for a, b in zip(chosen["auto"], chosen["i16"]) for x, y in zip(a["probabilities"], b["probabilities"])]
-    assert 0 < statistics.mean(apart) <= 0.005
-
-
 @pytest.mark.parametrize("isa, precision", [("ref", "f32"), ("avx2", "f32"), ("avx512", "f32"), ("avxvnni", "i16"), ("avx512vnni", "i16"), ("avx2", "mixed")])
 def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa, precision):
     """Contract 3 through the command: threads, order, budget, other rows, windows."""

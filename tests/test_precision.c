@@ -200,6 +200,23 @@ static void check_margin(const char *unit, const char *arch, size_t fewer) {
 }
 
 /* Tiny random models are rounded worse than real ones in bfloat16: bench/works/decisions.py counts those. */
+/* Small models, and with AVX2 alone those of wide numbers, are computed in i16 alone. */
+TEST(mixed_pays_for_large_models) {
+    capp_kernels avx2 = capp_kernels_ref, vnni = capp_kernels_ref;
+    avx2.name = "avx2", vnni.name = "avxvnni";
+    capp_weights w = {.kernels = &vnni, .products = capp_kernels_ref.f32, .integers = capp_kernels_ref.i16};
+    w.share = 0.05F, w.wide = 1, w.parameters = 1000000000;
+    CHECK(capp_lanes_pay(&w));
+    w.kernels = &avx2;
+    CHECK(!capp_lanes_pay(&w));
+    w.wide = 0.4;
+    CHECK(capp_lanes_pay(&w));
+    w.parameters--;
+    CHECK(!capp_lanes_pay(&w));
+    w.integers = NULL, w.share = 0;
+    CHECK(capp_lanes_pay(&w));
+}
+
 TEST(margin_f32_i16) {
     check_margin("avx2_f32_i16", "llama_integers", ROWS);
 }

@@ -332,11 +332,11 @@ def test_decide_equals_classify(model, source, tmp_path):
 
 @pytest.mark.parametrize("isa", ["ref", "avx2"])
 def test_decide_equals_classify_in_lanes(source, tmp_path, isa):
-    """Close rows are scored again in i16: after float32 with plain C, after mixed with AVX2."""
+    """Plain C: float32, and i16 for close rows. AVX2 computes a small model in i16 alone, so no row is undecided."""
     model = ["-m", str(integers.make(tmp_path, "Q4_0")), "--isa", isa, "--precision", "auto"]
     if b"lacks" in run("classify", *model, *CLASSES, stdin="one\n").stderr:
         pytest.skip(f"this machine lacks {isa}")
-    assert equal_decisions(model, source, tmp_path / "run.db")
+    assert (equal_decisions(model, source, tmp_path / "run.db") > 0) == (isa == "ref")
 
 
 def test_own_completions_under_other_options(model, write, tmp_path):

@@ -77,9 +77,13 @@ static arithmetic kind_of(const capp_weights *w) {
     return strcmp(w->products->name, "bf16") != 0 ? F32 : BF16;
 }
 
+/* Precision mixed is for models with at least so many parameters. In small ones it saves little. */
+enum { MIXED_PARAMETERS = 1000000000 };
+
 /* With AVX2 alone, numbers of more than 6 bits are multiplied in 16 bits in any case (kernel/integers_avx2.c). */
 bool capp_lanes_pay(const capp_weights *w) {
-    return kind_of(w) != MIXED || strcmp(w->kernels->name, "avx2") != 0 || w->wide < 0.5;
+    if (kind_of(w) != MIXED) return true;
+    return w->parameters >= MIXED_PARAMETERS && (strcmp(w->kernels->name, "avx2") != 0 || w->wide < 0.5);
 }
 
 static capp_precision precision_of(arithmetic kind) {
