@@ -174,10 +174,10 @@ def test_lanes_of_auto_tell_runs_apart(write, tmp_path):
         facts = json.loads(run("inspect", "--fingerprint", "--isa", isa, model[1]).stdout)
         return [facts[name] for name in ("precision", "scoring", "deciding", "isa")]
 
-    assert printed("avx2") == printed("avxvnni") == ["auto", "mixed", "i16", None]
+    assert printed("avx2") == printed("avxvnni") == ["i16", "i16", "i16", None]
     assert printed("ref") == ["auto", "f32", "i16", None]
     assert classify([*model, "--isa", "avx2"], path, "-o", out, "--resume").returncode == 0
-    fails(classify([*model, "--isa", "ref"], path, "-o", out, "--resume"), "the precision that scores all rows (then", "mixed", "f32")
+    fails(classify([*model, "--isa", "ref"], path, "-o", out, "--resume"), "the precision that scores all rows (then", "i16", "f32")
 
 
 @pytest.mark.parametrize("name", ["own.csv", "own.jsonl", "own.csv.gz"])
