@@ -90,7 +90,7 @@ elsewhere. Decisions are those of i16 or float32, as on every machine. On COPA (
 instruction sets whose lanes have the same bits: with NEON alone, 2 rows were scored again in i16; with SDOT and SMMLA there
 is one lane; no decision differed from float32's. BFMMLA has bits of its own, and its emulation is slow, so it has scored no
 more than 3 rows: none was close, and no decision differed. The log-probabilities of their 33 tokens differ from float32's by
-0.0111 on average and by at most 0.031; with VDPBF16PS it is 0.0109 and 0.030. So `auto` uses the same margin for both.
+0.0111 on average and by at most 0.031; with VDPBF16PS it is 0.0109 and 0.030 (measured when attention was in float32). So `auto` uses the same margin for both.
 """
 
 METHOD = """## How it is measured
