@@ -132,6 +132,7 @@ int serve_command(const options *settings) {
         code = serve(&o);
     else
         complain("%s; see capp help serve", err.message);
+    if (code && interrupted()) code = EXIT_SIGNAL + interrupted();
     for (size_t i = 0; i < settings->n_given; i++) free(located[i]);
     free(located);
     free(models);

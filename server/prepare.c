@@ -4,6 +4,7 @@
  * thread that opens models: requests for the other models do not wait for that. */
 #include "prepare.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "parse.h"
@@ -24,6 +25,14 @@ static uint64_t share_of(const server *s, uint64_t bytes) {
     return bytes / s->options->n_models;
 }
 
+/* While the server begins, nobody takes signals. One that has arrived ends it. */
+static bool has_no_signal(void *user, size_t done, size_t total) {
+    sigset_t set;
+    (void)user, (void)done, (void)total;
+    return sigpending(&set) ||
+           (!sigismember(&set, SIGTERM) && !sigismember(&set, SIGINT) && !sigismember(&set, SIGHUP));
+}
+
 /* A server that cancels its requests does not wait for a model. */
 static bool goes_on(void *user, size_t done, size_t total) {
     const server *s = user;
@@ -31,10 +40,10 @@ static bool goes_on(void *user, size_t done, size_t total) {
     return !s->aborts;
 }
 
-static bool open_model(server *s, model *m, capp_error *err) {
+static bool open_model(server *s, model *m, capp_progress_fn progress, capp_error *err) {
     capp_model_options options = s->options->model_options;
     capp_queue_options how;
-    options.progress = goes_on;
+    options.progress = progress;
     options.progress_user = s;
     capp_queue_options_init(&how);
     how.wave_seconds = s->options->wave_seconds;
@@ -64,7 +73,7 @@ static bool open_model(server *s, model *m, capp_error *err) {
 /* In the thread that opens models. The message of an error has paths of this machine. */
 static bool is_open(server *s, model *m, failure *f) {
     capp_error err;
-    if (m->opened || open_model(s, m, &err)) return true;
+    if (m->opened || open_model(s, m, goes_on, &err)) return true;
     if (err.status == CAPP_ECANCELLED) return refuse(f, 503, "", "cancelled");
     return refuse(f, err.status == CAPP_ENOMEM ? 503 : 500, "model",
                   "the model '%s' cannot be opened; the log of the server says why", m->name);
@@ -156,7 +165,7 @@ static bool begin_threads(server *s) {
 bool prepare_start(server *s) {
     if (s->options->n_models == 1) {
         capp_error err;
-        if (!open_model(s, &s->models[0], &err)) {
+        if (!open_model(s, &s->models[0], has_no_signal, &err)) {
             fprintf(stderr, "capp: %s\n", err.message);
             return false;
         }

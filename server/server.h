@@ -54,7 +54,8 @@ typedef struct serve_options {
 /* Sets *options to the defaults. */
 void serve_options_init(serve_options *options);
 
-/* Runs the server until SIGTERM, SIGINT or SIGHUP. Returns 0, or 2 after a message on stderr. */
+/* Runs the server until SIGTERM, SIGINT or SIGHUP. Returns 0, or 2 after a message on stderr. A signal that arrives
+ * before the server listens gets its usual effect, too. */
 int serve(const serve_options *options);
 
 #endif

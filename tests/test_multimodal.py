@@ -71,6 +71,9 @@ REFUSED = {
     "a tensor of the text model without a place":
         ("gemma3", dict(change=add("language_model.model.layers.0.self_attn.q_proj.bias", 40)),
          "unexpected tensor language_model.model.layers.0.self_attn.q_proj.bias"),
+    "a tensor with a similar name":
+        ("gemma3", dict(change=add("language_model.model.layers.1.mlp.up_prj.weight", 4, 4)),
+         "the nearest name that capp knows is language_model.model.layers.1.mlp.up_proj.weight"),
     "a tensor under the name of a text model alone":
         ("gemma3", dict(change=add("model.layers.0.mlp.up_proj.weight", 44, 36)), "unexpected tensor model.layers.0.mlp.up_proj.weight"),
     "a part that is for no images": ("gemma3", dict(change=add("depth_tower.conv.weight", 4, 4)), "unexpected tensor depth_tower.conv.weight"),

@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -349,6 +350,18 @@ def test_a_second_signal_cancels_the_opening_of_a_model(tmp_path, tiny_model, ge
         thread.join()
         assert answers[0][0] == 503 and answers[0][2]["error"]["message"] == "cancelled", answers
         assert not any(line.get("event") == "opened" for line in server.lines())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_cancels_the_opening_of_the_only_model(tmp_path, gemma3, build, number):
+    command = [str(build / "capp"), "serve", "--port", "0", "-m", gemma3, "--precision", "f32", "--weights-memory", "8G", "--threads", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    blocked = re.compile(r"^SigBlk:\s*(\w+)$", re.M)
+    while not int(blocked.search(Path(f"/proc/{process.pid}/status").read_text())[1], 16) & 1 << number - 1:  # the server begins
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (-number, 128 + number) and "listening" not in told, (process.returncode, told)
 
 
 def test_json_counts_as_it_is_in_memory(tmp_path, tiny_model):

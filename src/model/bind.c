@@ -335,7 +335,7 @@ static capp_status check_all_bound(binder *b) {
             ((b->s->gguf || capp_is_multimodal(b->s)) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
             continue;
         char nearest[MOST_NAME];
-        capp_place_nearest(b->w->arch, b->s->gguf, t->name, nearest);
+        capp_place_nearest(b->s, b->w->arch, t->name, nearest);
         return capp_fail(b->err, CAPP_EUNSUPPORTED,
                          "%s: unexpected tensor %.*s in a model of architecture %s: the model has a part that capp "
                          "does not support%s%s",

@@ -48,20 +48,28 @@ static place numbers_in(capp_str name) {
     return (place){.layer = numbers[0], .index = numbers[1]};
 }
 
-void capp_place_nearest(const capp_arch *arch, bool gguf, capp_str name, char *nearest) {
+/* Takes a known name if it is nearer than the one before. */
+static void take_nearer(capp_str name, const char *known, size_t *least, char *nearest) {
+    size_t distance = capp_name_distance(name, known);
+    if (distance >= *least) return;
+    *least = distance;
+    snprintf(nearest, MOST_NAME, "%s", distance ? known : "");
+}
+
+void capp_place_nearest(const capp_source *s, const capp_arch *arch, capp_str name, char *nearest) {
     static const char *const ends[] = {".weight", ".bias", ""};
     const place p = numbers_in(name);
+    const unsigned where = capp_spellings(s);
     size_t least = SIZE_MAX;
     *nearest = 0;
     for (size_t i = 0; i < (size_t)CAPP_PARTS * 3; i++) {
-        char buffer[MOST_NAME], known[MOST_NAME];
-        const char *template = capp_place_template(arch, gguf, (capp_part)(i / 3), buffer);
+        char buffer[MOST_NAME], own[MOST_NAME], known[MOST_NAME];
+        const char *template = capp_place_template(arch, s->gguf, (capp_part)(i / 3), buffer);
         for (; template; template = capp_place_next(template)) {
-            capp_place_expand(template, &p, ends[i % 3], known);
-            size_t distance = capp_name_distance(name, known);
-            if (distance >= least) continue;
-            least = distance;
-            snprintf(nearest, MOST_NAME, "%s", distance ? known : "");
+            capp_place_expand(template, &p, ends[i % 3], own);
+            if (s->gguf) take_nearer(name, own, &least, nearest);
+            for (size_t at = 0; !s->gguf && capp_next_spelling(arch, own, where, &at, known);)
+                take_nearer(name, known, &least, nearest);
         }
     }
 }
