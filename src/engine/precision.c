@@ -31,8 +31,8 @@ static const struct choice {
 };
 
 /* The margin of each pair of lanes. On rows of COPA and Banking77 with two models, the difference of a row's two best
- * scores changed by at most 0.0015 from float32 to i16, and on COPA by up to 0.083 from mixed to i16. From bfloat16, then
- * without attention, it changed by up to 0.038, by much less in nearly all rows, and a margin of 0.02 kept all
+ * scores changed by at most 0.0015 from float32 to i16, and on COPA by up to 0.083 from mixed to i16. From bfloat16,
+ * then without attention, it changed by up to 0.038, by much less in nearly all rows, and a margin of 0.02 kept all
  * decisions. With attention in bfloat16 178 rows of COPA (SmolLM2) changed by up to 0.032, 12 of them by more than
  * 0.02, and one decision, whose gap was 0.0075. */
 static const struct margin {
