@@ -58,15 +58,11 @@ def read_rows(path):
 
 def facts_of(report, precision):
     names = ("seconds", "load_seconds", "accuracy", "log_loss", "tokens_computed", "tokens_saved", "head_rows", "planned_bytes",
-             "used_bytes", "weight_bytes", "isa", "rows_rescored", "completion_tokens",
+             "used_bytes", "weight_bytes", "file_resident_bytes", "scoring", "deciding", "rows_rescored", "completion_tokens",
              "completion_tokens_run", "experts_run", "expert_layers_run")
     facts = {"peak_bytes": report["peak_memory_bytes"], "precision": precision,
              **{name: report[name] for name in names if name in report}}
-    if "isa" in facts:  # the unit whose peak applies
-        used = report.get("precision", precision)  # auto has become f32 or i16 where that one scores all rows
-        floats = "bf16" if used in ("auto", "bf16") and facts["isa"] in ("avx512bf16", "amx", "neonbf16") else "f32"
-        integers = used in ("i16", "mixed", "i8") or (used == "auto" and facts["isa"] in ("avx2", "avxvnni", "avx512vnni"))
-        facts["isa"] += " i16" if integers else " " + floats
+    facts["isa"] = f"{report['isa']} {report['scoring']}"  # the unit whose peak applies
     return facts
 
 
@@ -95,13 +91,14 @@ def generate(bench, model, path, tokens, memory=None, options=()):
     return with_precision(bench, bench.precision, run)
 
 
-def prefill(bench, model, tokens, precision=None):
+def prefill(bench, model, tokens, precision=None, options=()):
     """One prefill by `capp bench`; returns seconds."""
     def run(precision):
-        report = json.loads(call(bench, "bench", *common(bench, model, precision, None), "--prefill", tokens, "--repeat", 1,
-                                 "--json", "-"))
+        output, held = watched(bench, ["bench", *common(bench, model, precision, None), *options, "--prefill", tokens, "--repeat", 1,
+                                       "--json", "-"])
+        report = json.loads(output)
         speed, n = report["prefill_tokens_per_second"], report["prefill_tokens"]
-        return {**facts_of({**report, "seconds": n / speed}, precision), "tokens": n}
+        return {**facts_of({**report, "seconds": n / speed}, precision), **held, "tokens": n}
 
     return with_precision(bench, precision or bench.precision, run)
 
@@ -128,7 +125,7 @@ def first_decision(bench, model, options=()):
 def token_ids(bench, model, path):
     """[(prompt's ids, [ids of a completion])] for each row, as the engine tokenizes it."""
     out = f"{bench.folder}/ids.jsonl"
-    call(bench, "logprobs", *common(bench, model, "f32", None), "--overwrite", "-o", out, path)
+    call(bench, "logprobs", *common(bench, model, "auto", None), "--overwrite", "-o", out, path)
     return [(row["prompt_ids"], [c["ids"] for c in row["completions"]]) for row in read_rows(out)]
 
 

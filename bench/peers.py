@@ -165,10 +165,11 @@ def best_flags(bench, model, rows, candidates):
 # ---- llama-bench -----------------------------------------------------------------------------------------------------
 
 
-def llama_bench(bench, model, tokens, build="build"):
-    """One prefill by llama-bench, after its own warm-up."""
+def llama_bench(bench, model, tokens, build="build", warm_up=True):
+    """One prefill by llama-bench, after its own warm-up: another prefill of this length."""
     program, lines = have(bench, f"llama/{build}/bin/llama-bench", "llama-bench"), []
-    command = [program, "-m", bench.model(model), "-p", str(tokens), "-n", "0", "-r", "1", "-t", str(bench.threads), "-o", "jsonl"]
+    command = [program, "-m", bench.model(model), "-p", str(tokens), "-n", "0", "-r", "1", "-t", str(bench.threads), "-o", "jsonl",
+               *([] if warm_up else ["--no-warmup"])]
     memory, code = run_reading(command, environment(bench, build), lines.append)
     reports = [json.loads(line) for line in lines if line.startswith("{")]
     if code or len(reports) != 1:

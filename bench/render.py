@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 
+import classes
 import results as stored
 from results import KINDS, median
 
@@ -48,13 +49,11 @@ of more than 6 bits (Q8_0, IQ4_NL, IQ4_XS) runs in i16. So does a model of less 
 | ARM with I8MM | neoni8mm | i16 | f32 |
 | ARM with I8MM and BF16 | neonbf16 | bf16, i16 | bf16, f32 |
 
-The choices follow measurements of user seconds with one thread, on SmolLM2 Q4_1 and Gemma 3 Q4_K_M, on an Intel processor (family
-6, model 207) whose AMX is hidden. On 30 rows of COPA with SmolLM2, float32 takes 1.5 times the time of i16 with
-AVX2 and AVX-VNNI, 1.5 times with AVX-512 VNNI and 1.2 times with AVX2 alone (with Gemma 3: 1.4 times); bfloat16 by VDPBF16PS
-takes longer than float32. AMD's
-VDPBF16PS does 2.0 times the operations of float32 ([The machine](#the-machine)). AMX was not measured for this table; ARM was counted ([ARM](#arm)).
+The choices follow the rates of each precision, which "Precisions" shows for each machine above. AMD's VDPBF16PS does 2.0 times the
+operations of float32, that of the Intel processor (family 6, model 207) half of them. AMX was not measured for this table; ARM was
+counted ([ARM](#arm)).
 
-On that processor bench/check_decisions.py compared i16 with float32, with `--isa avx2` and `avx512vnni`: 50 rows of COPA with
+On that Intel processor, whose AMX is hidden, bench/check_decisions.py compared i16 with float32, with `--isa avx2` and `avx512vnni`: 50 rows of COPA with
 each model, and with SmolLM2 25 rows of COPA with the choices listed and 8 of Banking77. No decision differed. `auto` with its
 margin of 0.1 between mixed and i16 was not part of that comparison; docs/design.md says how the margin was chosen.
 """
@@ -104,11 +103,15 @@ METHOD = """## How it is measured
 - capp runs with `--precision auto`, its default, unless a column says otherwise. The time includes rescoring.
 - *TFLOP needed* is the number of operations that the task requires, counted from the shape of the model and the token tree
   (bench/flops.py): each shared prefix once, the head only for contexts whose next token is scored, no padding. *The limit* is
-  the time that these operations take at the measured peak speed of all cores. *Share of the limit* is this time divided by the
+  the time that these operations take at the measured peak speed of all cores, in the precision that scores all rows. For integers it
+  counts one digit of each input in mixed and i8, two in i16. *Share of the limit* is this time divided by the
   time of capp.
 - Peak memory is the resident memory of the whole process, with libraries and weights. For the figure of CAPPr, capp gets a
   memory budget (`--memory`) that limits it to the peak of CAPPr at the same point.
 """
+
+
+CLASS = "*Class*: the instruction sets that both programs may use; *own*: all that the machine has."
 
 
 def seconds(value):
@@ -180,11 +183,12 @@ def machine(results):
     yield table(("measurement", "date", "commit", "duration"),
                 [(f"`{name}`" + (" (quick)" if work["quick"] else ""), work["date"], work["commit"], f"{work['took_seconds']} s")
                  for name, work in results.works.items()])
-    older = [f"{point.get('model', '')} {point['name']} {point.get('n', '')} ({point['commit']})".replace("  ", " ").strip()
-             for work in ("figure", "big") for point in results.points(work)
+    older = [f"{' '.join(str(point[key]) for key in ('model', 'name', 'n', 'tokens', 'class', 'isa') if key in point)} "
+             f"({point['commit']}{', ' + point['date'] if 'date' in point else ''})"
+             for work in ("figure", "prefill", "lanes", "big") for point in results.points(work)
              if point.get("commit", results.works[work]["commit"]) != results.works[work]["commit"]]
     if older:
-        yield "Points of CAPPr's figure and of large models that were measured at another commit: " + ", ".join(older) + ".\n"
+        yield "Points that were measured at another commit than the rest of their measurement: " + ", ".join(older) + ".\n"
 
 
 def speed(results):
@@ -192,7 +196,7 @@ def speed(results):
     rows = list(stored.ratios(results))
     if rows:
         facts = results.machine
-        yield f"On {facts['processor']}, {facts['threads']} threads ([details](#the-machine)):\n"
+        yield f"On {facts['processor']}, {facts['threads']} threads:\n"
         yield table(("task: compared with", "other, s", "capp, s", "times faster", "TFLOP needed", "limit of the machine, times faster",
                      "share of the limit"),
                     [(row["label"], seconds(row["theirs"]), seconds(row["ours"]), f"**{times(row['ratio'])}**",
@@ -300,13 +304,16 @@ def prefill(results):
     for point in results.points("prefill"):
         methods, ours = point["methods"], point["methods"]["capp"]
         peak = results.peak(ours, "prefill")
-        rows += [[NAMES[point["name"]], f"{point['tokens']:,}", shown(name), f"{facts['tokens'] / median(facts):,.0f}", len(facts["seconds"]),
+        rows += [[NAMES[point["name"]], f"{point['tokens']:,}", point["class"], shown(name), f"{facts['tokens'] / median(facts):,.0f}",
+                  len(facts["seconds"]),
                   times(stored.ratio(facts, ours)) if name != "capp" else "",
+                  gigabytes(facts["peak_bytes"]) if "peak_bytes" in facts else "",
                   percent(point["need"]["flops"] / peak / median(facts)) if peak and name == "capp" else ""]
                  for name, facts in methods.items()]
     if rows:
-        yield "One text: keys and values are stored, and the logits of one row computed.\n"
-        yield table(("file", "tokens", "program", "tokens per second", "runs", "capp is faster, times", "share of the limit"), rows)
+        yield f"One text: keys and values are stored, and the logits of one row computed. {CLASS}\n"
+        yield table(("file", "tokens", "class", "program", "tokens per second", "runs", "capp is faster, times", "peak memory, GB",
+                     "share of the limit"), rows)
 
 
 def file_of(point):
@@ -317,25 +324,51 @@ def big(results):
     def held(facts, name):
         return gigabytes(facts[name]) if name in facts else ""
 
-    rows = [[file_of(point), point["name"], shown(name), seconds(median(facts)), len(facts["seconds"]),
+    def task(point):
+        if point["name"] == "start":
+            return "first decision"
+        work = point["name"].split()[0]
+        return f"{work}, {point['tokens']} tokens" if "tokens" in point else f"{work}, {point['rows']} rows"
+
+    def share(point, facts):
+        peak = results.peak(facts, "big") if "isa" in facts else None
+        return f"{percent(point['need']['flops'] / peak / median(facts))} of {facts['isa'].split()[1]}" if peak else ""
+
+    rows = [[file_of(point), task(point), point.get("class", ""), shown(name), seconds(median(facts)), len(facts["seconds"]),
              f"{stored.ratio(facts, point['methods']['capp']):.2f}" if name != "capp" and "capp" in point["methods"] else "",
-             held(facts, "anonymous_bytes"), held(facts, "file_bytes")]
+             held(facts, "anonymous_bytes"), held(facts, "file_bytes"), share(point, facts)]
             for point in results.points("big") for name, facts in point["methods"].items()]
     if rows:
-        yield "Weights that stay in the file (`--weights-memory 0`), random ones with the shapes of these models. *Class*: the " \
-              "instruction sets that both programs may use. *Start*: seconds to the first decision.\n"
-        yield table(("file", "task and class", "program", "seconds", "runs", "capp is faster, times", "own memory, GB",
-                     "pages of files, GB"), rows)
+        yield f"Weights that stay in the file (`--weights-memory 0`), random ones with the shapes of these models. {CLASS}\n"
+        yield table(("file", "task", "class", "program", "seconds", "runs", "capp is faster, times", "own memory, GB",
+                     "pages of files, GB", "share of the limit"), rows)
     yield from experts(results)
 
 
 def experts(results):
     """How many experts of a mixture ran: a file that leaves most of them out would be no measurement."""
-    ran = {file_of(point): facts["experts_run"] / facts["expert_layers_run"] for point in results.points("big")
-           for facts in [point["methods"].get("capp", {})] if "experts_run" in facts}
-    for name, mean in ran.items():
-        yield f"{name}: {mean:.1f} experts ran in a layer, on average. Qwen3-30B-A3B has 48 layers of 128 experts; llama.cpp copies the " \
-              "weights of all that the file has into memory of its own.\n"
+    ran = [(file_of(point), facts["experts_fewest"]) for point in results.points("big")
+           for facts in [point["methods"].get("capp", {})] if "experts_fewest" in facts]
+    for name in dict.fromkeys(name for name, _ in ran):
+        yield f"{name}: in each layer but the last, at least {min(n for who, n in ran if who == name)} of 128 experts ran. (In the last " \
+              "layer only the row whose next token is scored goes on.) Qwen3-30B-A3B has 48 layers. llama.cpp copies the weights of all " \
+              "experts into memory of its own.\n"
+
+
+def lanes(results):
+    """The rate of each precision by instruction set, and which ones `auto` uses."""
+    def rate(point, name):
+        if name not in point["methods"]:
+            return "–"
+        text = f"{point['tokens'] / median(point['methods'][name]):,.{0 if point['model'] != '7b' else 1}f}"
+        return f"**{text}**" if name == point["auto"]["scoring"] else text
+
+    rows = [[NAMES[point["model"]], classes.ISAS[point["isa"]], f"`{point['isa']}`", *[rate(point, name) for name in ("mixed", "i16", "f32", "bf16")],
+             ", ".join(dict.fromkeys(point["auto"].values()))] for point in results.points("lanes")]
+    if rows:
+        yield "Tokens per second of each precision in the prefill of one text, by the instruction sets that capp may use (`--isa`). The " \
+              "last column has what `auto` uses: the precision that scores all rows (bold), and the one that scores close rows again.\n"
+        yield table(("file", "class", "`--isa`", "mixed", "i16", "f32", "bf16", "`auto`"), rows)
 
 
 def start(results):
@@ -421,7 +454,7 @@ def kernels(results):
 
 SECTIONS = (("How much faster", speed, "ratios"), ("How much memory", memory, None), ("The machine", machine, None),
             ("CAPPr's figure", figure, "classes"), ("Banking77", banking77, None), ("COPA", copa, None), ("Prefill", prefill, None),
-            ("Large models", big, None), ("Start", start, None), ("Decisions kept", decisions, None),
+            ("Precisions", lanes, None), ("Large models", big, None), ("Start", start, None), ("Decisions kept", decisions, None),
             ("Deciding without finishing", early, None), ("Time by number of classes and rows", scaling, "scaling"),
             ("Tokenizing", tokenizing, None), ("Kernels", kernels, None))
 
@@ -430,19 +463,20 @@ def page(machines, drawn):
     """drawn: {(machine, figure): its file beside the page}."""
     parts = [HEAD]
     for results in machines:
-        if len(machines) > 1:
-            parts.append(f"# {results.machine['processor']}, {KINDS[results.kind]}\n")
+        dates = sorted({work["date"] for work in results.works.values()})
+        parts.append(f"## {results.machine['processor']} ({results.machine['model']}), {KINDS[results.kind]}\n")
+        parts.append("Measured on " + (f"{dates[0]} to {dates[-1]}" if len(dates) > 1 else dates[0]) + ".\n")
         for title, section, picture in SECTIONS:
             text = list(section(results))
             if not text:
                 continue
-            parts.append(f"## {title}\n")
+            parts.append(f"### {title}\n")
             if (results.name, picture) in drawn:
                 parts.append(f"![{title}]({drawn[results.name, picture]})\n")
             parts += text
         skipped = [f"- {each}" for work in results.works.values() for each in work["skipped"]]
         if skipped:
-            parts += ["## Not measured\n", "\n".join(dict.fromkeys(skipped)) + "\n"]
+            parts += ["### Not measured\n", "\n".join(dict.fromkeys(skipped)) + "\n"]
     parts.append(DEFAULTS)
     parts.append(ARM)
     parts.append(METHOD.format(threads=" or ".join(sorted({str(each.machine["threads"]) for each in machines}))))

@@ -13,6 +13,8 @@ class Results:
     def __init__(self, folder):
         self.name = folder.name
         self.works = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+        for point in self.points("prefill"):
+            point.setdefault("class", "own")  # in files of before there were classes
         newest = max(self.works.values(), key=lambda work: work["date"])
         self.machine, self.peers, self.dtype = newest["machine"], newest["peers"], newest["dtype"]
         self.kind = self.machine["kind"]
@@ -63,19 +65,25 @@ RATIOS = (
     ("Banking77 plain: cappr.llama_cpp", "banking77", {"name": "cappr.llama_cpp plain"}, "cappr.llama_cpp", (80, 25, 12), 250),
     ("COPA, 500 rows: llama-perplexity", "copa", {"name": "smollm2"}, "llama-perplexity", (4, 1.5, 1.3), 8),
     ("Banking77 plain: llama-perplexity", "banking77", {"name": "llama-perplexity plain"}, "llama-perplexity", (5, 2, 1.6), 10),
-    ("prefill of 512, SmolLM2 Q4_1: llama-bench", "prefill", {"name": "smollm2"}, "llama-bench", (4, 1.5, 1.2), 8),
-    ("prefill of 512, SmolLM2 Q8_0: llama-bench", "prefill", {"name": "smollm2-Q8_0"}, "llama-bench", (4, 1.5, 1.2), 8),
-    ("prefill of 512, Gemma 3 Q4_K_M: llama-bench", "prefill", {"name": "gemma3"}, "llama-bench", (4, 1.5, 1.2), 8),
-    ("prefill of 8,000, SmolLM2 Q4_1: llama-bench", "prefill", {"name": "smollm2", "tokens": 8000}, "llama-bench",
+    ("prefill of 512, SmolLM2 Q4_1: llama-bench", "prefill", {"name": "smollm2", "class": "own", "tokens": 512}, "llama-bench", (4, 1.5, 1.2), 8),
+    ("prefill of 512, SmolLM2 Q8_0: llama-bench", "prefill", {"name": "smollm2-Q8_0", "class": "own"}, "llama-bench", (4, 1.5, 1.2), 8),
+    ("prefill of 512, Gemma 3 Q4_K_M: llama-bench", "prefill", {"name": "gemma3", "class": "own"}, "llama-bench", (4, 1.5, 1.2), 8),
+    ("prefill of 8,000, SmolLM2 Q4_1: llama-bench", "prefill", {"name": "smollm2", "class": "own", "tokens": 8000}, "llama-bench",
      (6, None, None), 10),
-    ("prefill of 512, 7B Q4_K_M, AVX2 alone: llama-bench", "big", {"model": "7b", "name": "prefill AVX2"}, "llama-bench",
-     (1.4, 1.4, 1.4), 1.7),
-    ("COPA, 24 rows, 7B Q4_K_M, AVX2 alone: llama-perplexity", "big", {"model": "7b", "name": "COPA AVX2"}, "llama-perplexity",
-     (2, 2, 2), 2.5),
-    ("prefill of 512, 30B-A3B Q4_K_M, AVX2 alone: llama-bench", "big", {"model": "30b-a3b", "name": "prefill AVX2"}, "llama-bench",
+    *((f"prefill of 512, {label}, AVX2 and AVX-VNNI: llama-bench", "prefill", {"name": model, "class": "AVX2 and AVX-VNNI", "tokens": 512},
+       "llama-bench", (least, least, least), None)
+      for model, label, least in (("smollm2", "SmolLM2 Q4_1", 3), ("smollm2-Q8_0", "SmolLM2 Q8_0", 2), ("gemma3", "Gemma 3 Q4_K_M", 2.5))),
+    *((f"{task}, 7B Q4_K_M, {name}: {theirs}", "big", {"model": "7b", "name": f"{work} {name}"}, theirs, (least, least, least), aim)
+      for name, prefill, copa in (("AVX2", (1.4, 1.7), (2, 2.5)), ("AVX2 and AVX-VNNI", (1.4, 2), (2.5, 4)), ("AVX-512 VNNI", (1.1, 1.5), (2, 3)))
+      for task, work, theirs, (least, aim) in (("prefill of 512", "prefill", "llama-bench", prefill),
+                                               ("COPA, 24 rows", "COPA", "llama-perplexity", copa))),
+    ("prefill of 512, 7B Q4_K_M: llama-bench", "big", {"model": "7b", "name": "prefill own"}, "llama-bench", (3, None, None), 4),
+    ("COPA, 24 rows, 7B Q4_K_M: llama-perplexity", "big", {"model": "7b", "name": "COPA own"}, "llama-perplexity", (3, None, None), 5),
+    ("prefill of 512, 30B-A3B Q4_K_M: llama-bench", "big", {"model": "30b-a3b", "name": "prefill own"}, "llama-bench", (3, None, None), 5),
+    ("prefill of 512, 30B-A3B Q4_K_M, AVX2: llama-bench", "big", {"model": "30b-a3b", "name": "prefill AVX2"}, "llama-bench",
      (1.4, 1.4, 1.4), 2),
-    ("prefill of 512, SmolLM2: transformers bfloat16", "prefill", {"name": "smollm2"}, "transformers bfloat16", (2, 1.3, None), 4),
-    ("prefill of 512, Gemma 3: transformers bfloat16", "prefill", {"name": "gemma3"}, "transformers bfloat16", (2, 1.3, None), 4),
+    ("prefill of 512, SmolLM2: transformers bfloat16", "prefill", {"name": "smollm2", "class": "own", "tokens": 512}, "transformers bfloat16", (2, 1.3, None), 4),
+    ("prefill of 512, Gemma 3: transformers bfloat16", "prefill", {"name": "gemma3", "class": "own"}, "transformers bfloat16", (2, 1.3, None), 4),
 )
 COLUMN = {"amx": 0, "avx512_bf16": 1, "avx2": 2}
 

@@ -19,7 +19,7 @@ import engine
 import machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORKS = ("start", "prefill", "big", "copa", "banking77", "figure", "kernels", "decisions", "early", "scaling", "tokenizing")
+WORKS = ("start", "prefill", "lanes", "big", "copa", "banking77", "figure", "kernels", "decisions", "early", "scaling", "tokenizing")
 
 
 def options():
@@ -29,7 +29,7 @@ def options():
     parser.add_argument("--reps", type=int, default=5, help="repetitions, of which the median counts (5)")
     parser.add_argument("--quick", action="store_true", help="few points, once: tries the harness, measures nothing worth keeping")
     parser.add_argument("--only", default="", metavar="REGEX",
-                        help="only points like 'distinct bfloat16 32' of the figure, '7b prefill AVX2' of big; the others stay as they are")
+                        help="only points like 'distinct bfloat16 32' of the figure, '7b prefill AVX2' of big, 'smollm2 512 AVX2' of prefill, '7b avx2' of lanes; the others stay as they are")
     parser.add_argument("--precision", default=None, choices=["auto", "bf16", "f32"], help="of capp (auto; f32 beside float32)")
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], help="of the Python peers (by the machine)")
     parser.add_argument("--threads", type=int, default=2, help="of capp and of each peer (2)")

@@ -196,8 +196,8 @@ static void json_report(buffer *text, const bench *b, const capp_stats *stats, c
     put_string(text, capp_str_of(b->options->model));
     buffer_text(text, ",\n \"adapters\": ");
     put_string(text, capp_str_of(info->adapters));
-    buffer_printf(text, ",\n \"isa\": \"%s\",\n \"rows_rescored\": %llu", info->isa,
-                  (unsigned long long)stats->rows_rescored);
+    arithmetic_json(text, info);
+    buffer_printf(text, ",\n \"rows_rescored\": %llu", (unsigned long long)stats->rows_rescored);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         buffer_printf(text, ",\n \"%s\": ", numbers[i].name);
         put_double(text, numbers[i].value);

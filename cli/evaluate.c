@@ -160,8 +160,8 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
     put_string(b, capp_str_of(this_run->options->model));
     buffer_text(b, ",\n \"adapters\": ");
     put_string(b, capp_str_of(info->adapters));
-    buffer_printf(b, ",\n \"precision\": \"%s\",\n \"isa\": \"%s\",\n \"confusions\": [",
-                  precision_names[info->precision], info->isa);
+    arithmetic_json(b, info);
+    buffer_text(b, ",\n \"confusions\": [");
     for (size_t i = 0; i < t->n_pairs && i < 100; i++) {
         buffer_text(b, i ? ",\n  {\"label\": " : "\n  {\"label\": ");
         put_class(b, this_run, t->pairs[i].label, true);

@@ -65,7 +65,8 @@ static void json_report(buffer *b, const run *this_run) {
     buffer_printf(b, ",\n \"tokens_computed\": %llu,\n \"head_rows\": %llu", (unsigned long long)stats.tokens_computed,
                   (unsigned long long)stats.head_rows);
     memory_json(b, this_run->model, this_run->session);
-    buffer_printf(b, ",\n \"isa\": \"%s\"}\n", info.isa);
+    arithmetic_json(b, &info);
+    buffer_text(b, "}\n");
 }
 
 int generate_command(const options *settings) {

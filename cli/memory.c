@@ -1,6 +1,13 @@
 #include "memory.h"
 
+#include "option_table.h"
 #include "platform.h"
+
+void arithmetic_json(buffer *b, const capp_model_info *info) {
+    buffer_printf(b, ",\n \"precision\": \"%s\",\n \"scoring\": \"%s\",\n \"deciding\": \"%s\",\n \"isa\": \"%s\"",
+                  precision_names[info->precision], precision_names[info->scoring], precision_names[info->deciding],
+                  info->isa);
+}
 
 void memory_json(buffer *b, const capp_model *model, const capp_session *session) {
     capp_stats stats;

@@ -227,8 +227,8 @@ typedef struct capp_model_info {
 CAPP_API void capp_model_get_info(const capp_model *model, capp_model_info *info);
 
 /* Measures, for a tenth of a second, how many operations per second one thread can execute in matrix products with the
- * model's instruction set and precision. The operands stay in registers, so the result is an upper limit. Returns 0 if
- * vocab_only. */
+ * model's instruction set and the precision that scores all rows (MIXED: like I8). The operands stay in registers, so
+ * the result is an upper limit. Returns 0 if vocab_only. */
 CAPP_API double capp_model_measure_peak(const capp_model *model);
 
 /* Returns how many bytes of the model's files the system holds in its page cache. This memory does not belong to the

@@ -411,7 +411,7 @@ static void bench_unpack(void) {
 /* Runs all cases of the table for float32, or those of its other products. op: run only this one, unless NULL. */
 static void bench(const capp_products *of, const char *op, const char *name, float less) {
     share = less;
-    const double peak = capp_peak_gflops(kernels->name, of->name, 0.2);
+    const double peak = capp_peak_gflops(kernels->name, share > 0 ? "i8" : of->name, 0.2);
     products = of;
     fill(b, MOST, 1.0f); /* panels of any element */
     printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, name, "peak", "", peak);

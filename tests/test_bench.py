@@ -12,10 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 import base  # noqa: E402
 import calibration  # noqa: E402
+import classes  # noqa: E402
+import engine  # noqa: E402
 import flops  # noqa: E402
 import machine  # noqa: E402
 import peers  # noqa: E402
 import results  # noqa: E402
+from works import big, lanes, prefill  # noqa: E402
 
 ROWS = [{"prompt": "one two three", "completions": ["a", "a b", "a b c", "d"]},
         {"prompt": "one two four", "completions": ["a b", "e"]}, {"prompt": "one two three", "completions": ["a b", "f g"]}]
@@ -131,3 +134,55 @@ def test_the_page_of_calibration_shows_the_numbers():
     assert page == calibration.page(points), "run python3 bench/calibration.py --only-page"
     assert {(point["task"], point["model"]) for point in points} == {(task, model) for task in calibration.TASKS for model in calibration.MODELS}
     assert all(f"{point['methods']['batch']['log_loss']:.3f}" in page for point in points)
+
+
+def test_the_unit_is_that_of_the_precision_that_scores():
+    report = {"peak_memory_bytes": 1, "isa": "avx512bf16", "precision": "auto", "scoring": "mixed", "deciding": "i16", "seconds": 2}
+    facts = engine.facts_of(report, "auto")
+    assert facts["isa"] == "avx512bf16 mixed" and facts["deciding"] == "i16" and facts["precision"] == "auto"
+
+
+def test_experts_that_ran_in_every_layer(bench, monkeypatch):
+    """Three layers of 8 experts, of which the last ran 2: all others ran 8 each if 18 ran; if 15 ran, one may have run only 5."""
+    monkeypatch.setattr(big.engine, "inspect", lambda *_: {"model": {"experts": "8, 2 for a token"}})
+    for ran, fewest in ((18, 8), (15, 5), (4, 0)):
+        assert big.fewest_experts(bench, "m", {"experts_run": ran, "expert_layers_run": 3, "head_rows": 1}) == fewest
+
+
+def test_only_keeps_the_other_points(bench, monkeypatch, tmp_path):
+    """bench.only measures one class and keeps what was measured of the others, in prefill, lanes and big."""
+    monkeypatch.setattr(classes, "here", lambda: ["avx2", "avxvnni"])
+    for work, key in ((prefill, "class"), (lanes, "isa")):
+        name = work.__name__.rsplit(".", 1)[-1]
+        old = [{"name": "smollm2", "model": "smollm2", "tokens": 512, key: value, "methods": {}} for value in ("AVX2", "avx2", "AVX-512 VNNI", "avxvnni")]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": {"points": old}}))
+        monkeypatch.setattr(work, "point", lambda bench, model, *at: {"name": model, "model": model, "tokens": 512, key: at[-1], "new": True})
+        monkeypatch.setattr(base.Bench, "model", lambda *_: "m.gguf")
+        bench.only = "^smollm2 (512 AVX2|avx2)$"
+        found = work.run(bench)["points"]
+        assert [point[key] for point in found] == [x for x in ("AVX2", "avx2", "avxvnni", "AVX-512 VNNI") if (x in classes.CLASSES) == (key == "class")]
+        assert [point.get("new", False) for point in found] == [True, False]
+
+
+def test_the_page_has_classes_with_memory_and_precisions(tmp_path):
+    machine_ = {"processor": "P", "model": "m", "kind": "avx2", "cores": 2, "memory_bytes": 1 << 34, "kernel": "6", "threads": 2,
+                "peak_gflops": {"avxvnni mixed": 200.0}}
+    about = {"date": "2026-01-02", "commit": "c", "peers": {}, "quick": False, "dtype": "float32", "took_seconds": 1, "skipped": [], "machine": machine_}
+    ours = {"seconds": [2.0], "isa": "avxvnni mixed", "anonymous_bytes": 10**8, "file_bytes": 4 * 10**9, "experts_fewest": 125}
+    theirs = {"seconds": [3.0], "anonymous_bytes": 4 * 10**9, "file_bytes": 10**9}
+    works = {"big": [{"name": "prefill AVX2 and AVX-VNNI", "class": "AVX2 and AVX-VNNI", "model": "30b-a3b", "layers": 24, "tokens": 512,
+                      "need": {"tokens": 1, "flops": 10**11}, "methods": {"llama-bench": theirs, "capp": ours}}],
+             "lanes": [{"model": "7b", "isa": "avxvnni", "tokens": 128, "auto": {"scoring": "mixed", "deciding": "i16"},
+                        "methods": {"mixed": {"seconds": [4.0]}, "i16": {"seconds": [8.0]}, "f32": {"seconds": [16.0]}}}]}
+    for name in ("a", "b"):
+        folder = tmp_path / "results" / name
+        folder.mkdir(parents=True)
+        for work, points in works.items():
+            (folder / f"{work}.json").write_text(json.dumps({**about, "work": work, "data": {"points": points}}))
+    subprocess.run([sys.executable, ROOT / "bench" / "render.py", "--results", tmp_path / "results", "--out", tmp_path,
+                    "--no-figures"], check=True)
+    page = (tmp_path / "performance.md").read_text()
+    assert page.count("## P (m), AVX2\n\nMeasured on 2026-01-02.") == 2
+    assert "| 30B-A3B Q4_K_M, 24 layers | prefill, 512 tokens | AVX2 and AVX-VNNI | capp | 2.000 | 1 |  | 0.10 | 4.00 | 25 % of mixed |" in page
+    assert "| llama-bench | 3.000 | 1 | 1.50 | 4.00 | 1.00 |  |" in page and "at least 125 of 128 experts" in page
+    assert "| 7B Q4_K_M | AVX2 and AVX-VNNI | `avxvnni` | **32.0** | 16.0 | 8.0 | – | mixed, i16 |" in page

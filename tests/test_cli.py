@@ -5,6 +5,7 @@ import string
 import struct
 from pathlib import Path
 
+import integers
 import pytest
 from command import CLASSES, classify, fails, rows_of, run
 
@@ -232,3 +233,17 @@ def test_bench(model):
     assert report["prefill_tokens_per_second"] > 0 and report["score_rows_per_second"] > 0
     assert 16 <= report["prefill_tokens"] <= 26 and report["load_seconds"] >= 0 and report["peak_memory_bytes"] > 0
     assert b"tokens/s" in run("bench", *model, "--repeat", 1).stdout
+
+
+@pytest.mark.parametrize("precision", ["mixed", "i8"])
+def test_the_share_of_peak_is_that_of_the_digits(tmp_path, precision):
+    """Where each of a number's digits takes an instruction, products of one digit have twice the peak of two digits."""
+    file, peaks = integers.make(tmp_path, "Q4_0"), {}
+    for name in ("i16", precision):
+        done = run("bench", "-m", file, "--isa", "avx2", "--precision", name, "--prefill", 16, "--repeat", 1, "--json", "-")
+        if b"instruction set" in done.stderr:
+            pytest.skip("this machine has no AVX2")
+        report = json.loads(done.stdout)
+        assert report["precision"] == report["scoring"] == report["deciding"] == name and report["isa"] == "avx2"
+        peaks[name] = report["peak_flops"]
+    assert peaks[precision] > 1.4 * peaks["i16"]

@@ -51,6 +51,8 @@ def test_close_rows_name_the_precision_that_decides(model, tmp_path, how, decidi
                "--json", tmp_path / "report.json", stdin=rows)
     if json.loads((tmp_path / "report.json").read_text())["precision"] != "auto":
         pytest.skip("one precision is the fastest and decides, too")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["deciding"] == deciding and report["scoring"] in ("bf16", "mixed", "f32") and report["scoring"] != deciding
     assert re.search(rf"^close +\d+ rows? (was|were) scored again in {deciding}$", done.stdout.decode(), re.M)
 
 

@@ -537,6 +537,7 @@ TEST(peak) {
         const bool has = (capp_kernels_at(i)->needs & ~capp_cpu_features()) == 0;
         CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "f32", 0.01) > 0.001) == has);
         CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "i16", 0.01) > 0.001) == has);
+        CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "i8", 0.01) > 0.001) == has);
         CHECK((capp_peak_gflops(capp_kernels_at(i)->name, "bf16", 0.01) > 0.001) == (has && capp_kernels_at(i)->bf16));
     }
     CHECK(capp_peak_gflops("avx1024", "f32", 0.01) == 0);

@@ -1,8 +1,11 @@
 """Models of 4 to 30 billion parameters whose weights stay in the file, against llama.cpp on the same file: prefill of
 512 tokens, COPA and Banking77, time and memory, and the start. Some have layers with recurrent states, side embeddings or
 a mixture of experts. There is one comparison for each class of instruction sets that this machine has and for which a
-llama.cpp is built (MORE=1 ../shared/peers/setup.sh)."""
+llama.cpp is built (MORE=1 ../shared/peers/setup.sh). Neither program has a warm-up: both begin with the file in the page cache."""
+import re
+
 import base
+import classes
 import engine
 import flops
 import machine
@@ -13,11 +16,6 @@ from base import Skip
 TOKENS = 512
 MODELS = {"7b": "../shared/peers/make_big.py", "30b-a3b": "bench/make_models.py", "qwen35-4b": "bench/make_models.py",
           "gemma4-e4b": "bench/make_models.py"}  # and what makes them
-# class -> (llama.cpp's build, capp's instruction set and precision)
-CLASSES = {"own": ("build", None, None), "AVX2": ("build-avx2", "avx2", "auto"), "AVX2, f32": ("build-avx2", "avx2", "f32"),
-           "AVX2 and AVX-VNNI": ("build-client", "avxvnni", "auto"), "AVX2 and AVX-VNNI, i16": ("build-client", "avxvnni", "i16"),
-           "AVX-512": ("build-512", "avx512", "f32"), "AVX-512 VNNI": ("build-512", "avx512vnni", "auto"),
-           "AVX-512 VNNI, i16": ("build-512", "avx512vnni", "i16"), "AVX-512 BF16": ("build-512", "avx512bf16", "auto")}
 FLAGS = {"COPA": "-np 32 -c 64", "Banking77": "-np 77 -c 16"}
 IN_FILE = ("--weights-memory", 0)
 
@@ -38,22 +36,34 @@ def run_capp(bench, model, path, isa, precision):
     return engine.evaluate(bench, model, path, precision, options=options_of(isa))
 
 
-def text_of(bench, model):
-    """A row whose prompt has TOKENS tokens, or one or two fewer, and their number."""
-    most, words = bench.pick(TOKENS, 32), " ".join(row["prompt"] for row in tasks.copa(bench)).split()
+def text_of(bench, model, tokens=TOKENS):
+    """A row whose prompt has that many tokens, or one or two fewer, and their number. It has one completion, so that no
+    other is close to it and scored again."""
+    most, words = bench.pick(tokens, 32), " ".join(row["prompt"] for row in tasks.copa(bench)).split()
     texts = [" ".join(words[:n]) for n in range(most // 2, most)]
     counts = engine.count_tokens(bench, model, texts)
     count, text = max((count, text) for count, text in zip(counts, texts, strict=True) if count <= most)
-    return {"prompt": text, "completions": ["a", "b"]}, count
+    return {"prompt": text, "completions": ["a"], "normalize": False}, count
+
+
+def fewest_experts(bench, model, facts):
+    """How many experts ran at least in each layer but the last, in which only the row that is scored goes on. It
+    follows from the number of all: as many as possible in all layers but one."""
+    experts, used = map(int, re.match(r"(\d+), (\d+) for a token", engine.inspect(bench, model)["model"]["experts"]).groups())
+    others = facts["expert_layers_run"] - 1
+    return max(0, facts["experts_run"] - used * facts["head_rows"] - experts * (others - 1))
 
 
 def prefill(bench, model, build, isa, precision, _):
     row, tokens = text_of(bench, model)
     path = bench.write([row])
     facts = base.alternate(bench, {
-        "llama-bench": lambda: peers.llama_bench(bench, model, tokens, build),
+        "llama-bench": lambda: peers.llama_bench(bench, model, tokens, build, warm_up=False),
         "capp": lambda: run_capp(bench, model, path, isa, precision),
     }, min(bench.reps, 3))
+    ours = facts.get("capp", {})
+    if "experts_run" in ours and ours["expert_layers_run"] == flops.shape(bench, model).layers:  # one wave
+        ours["experts_fewest"] = fewest_experts(bench, model, ours)
     return {"tokens": tokens, "need": flops.prefill(bench, model, tokens), "methods": base.agree(facts)}
 
 
@@ -69,7 +79,7 @@ def choices(bench, model, work, rows, build, isa, precision, need):
 def start(bench, model):
     engine.first_decision(bench, model, IN_FILE)  # warms the page cache
     facts = base.alternate(bench, {"capp": lambda: engine.first_decision(bench, model, IN_FILE)}, bench.pick(3, 1))
-    return {"name": "start", "model": model, "commit": machine.commit(), "methods": facts}
+    return {"name": "start", "model": model, "commit": machine.commit(), "date": machine.today(), "methods": facts}
 
 
 def works(bench, model):
@@ -86,23 +96,22 @@ def works(bench, model):
 def tell(bench, label, point):
     ours = point["methods"].get("capp", {})
     held = f"; capp holds {ours['anonymous_bytes'] >> 20} MB of its own" if "anonymous_bytes" in ours else ""
-    ran = f" and ran {ours['experts_run'] / ours['expert_layers_run']:.2f} experts in a layer" if "experts_run" in ours else ""
+    ran = f" and ran at least {ours['experts_fewest']} experts in each layer but the last" if "experts_fewest" in ours else ""
     bench.say(f"{label}: {base.summary(point['methods'])}{held}{ran}")
 
 
 def measure_classes(bench, model, work, measure, found):
-    for name, (build, isa, precision) in CLASSES.items():
+    for name in classes.CLASSES:
         label = f"{model} {work} {name}"
         if not bench.wants(label):
             continue
         need = next((point["need"] for point in found.values() if point["name"].split()[0] == work and point["model"] == model), None)
         try:
-            peers.have(bench, f"llama/{build}/bin/llama-bench", "llama.cpp")
-            point = measure(build, isa, precision or bench.precision, need)
+            point = measure(*classes.checked(bench, name), need)
         except Skip as why:
             bench.skip(f"{work} of {model}, {name}", why)
             continue
-        found[label] = {"name": f"{work} {name}", "model": model, "class": name, "commit": machine.commit(),
+        found[label] = {"name": f"{work} {name}", "model": model, "class": name, "commit": machine.commit(), "date": machine.today(),
                         "layers": flops.shape(bench, model).layers, **point}
         tell(bench, label, found[label])
 
@@ -122,5 +131,5 @@ def run(bench):
             found[f"{model} start"] = start(bench, model)
             tell(bench, f"{model} start", found[f"{model} start"])
     order = [f"{model} {work}" for model in MODELS for work in
-             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in CLASSES), "start")]
+             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in classes.CLASSES), "start")]
     return {"points": [found[label] for label in order if label in found]}

@@ -58,8 +58,8 @@ capp_status capp_guard_files(capp_error *err) {
 double capp_model_measure_peak(const capp_model *model) {
     if (!model->weights) return 0;
     const capp_weights *w = model->weights;
-    const capp_products *products = w->integers ? w->integers : w->products;
-    return 1e9 * capp_peak_gflops(w->kernels->name, products->name, 0.1);
+    const char *products = !w->integers ? w->products->name : w->share > 0 ? "i8" : "i16";
+    return 1e9 * capp_peak_gflops(w->kernels->name, products, 0.1);
 }
 
 const capp_vocab *capp_model_vocab(const capp_model *model) {

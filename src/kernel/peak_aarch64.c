@@ -43,15 +43,29 @@ static double run_smlal(size_t times) {
     }
 
 LOOP(run_sdot, int32x4_t, vdupq_n_s32(1), int8x16_t, vdupq_n_s8(1),
-     ".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %1.16b", 16.0 / DIGITS)
+     ".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %1.16b", 16)
 LOOP(run_smmla, int32x4_t, vdupq_n_s32(1), int8x16_t, vdupq_n_s8(1),
-     ".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %1.16b", 32.0 / DIGITS)
+     ".arch armv8.2-a+i8mm\n\tsmmla %0.4s, %1.16b, %1.16b", 32)
 LOOP(run_bfmmla, float32x4_t, vdupq_n_f32(0), uint16x8_t, vdupq_n_u16(0x3f00),
      ".arch armv8.2-a+bf16\n\tbfmmla %0.4s, %1.8h, %1.8h", 16)
 
-const capp_peak_loop capp_peak_loops[] = {
-    {"ref", "f32", run_neon},         {"ref", "i16", run_smlal},      {"neon", "f32", run_neon},
-    {"neon", "i16", run_smlal},       {"neondot", "f32", run_neon},   {"neondot", "i16", run_sdot},
-    {"neoni8mm", "f32", run_neon},    {"neoni8mm", "i16", run_smmla}, {"neonbf16", "f32", run_neon},
-    {"neonbf16", "bf16", run_bfmmla}, {"neonbf16", "i16", run_smmla}, {NULL, NULL, NULL},
-};
+TWO_DIGITS(run_sdot)
+TWO_DIGITS(run_smmla)
+
+const capp_peak_loop capp_peak_loops[] = {{"ref", "f32", run_neon},
+                                          {"ref", "i16", run_smlal},
+                                          {"ref", "i8", run_smlal},
+                                          {"neon", "f32", run_neon},
+                                          {"neon", "i16", run_smlal},
+                                          {"neon", "i8", run_smlal},
+                                          {"neondot", "f32", run_neon},
+                                          {"neondot", "i16", run_sdot_twice},
+                                          {"neondot", "i8", run_sdot},
+                                          {"neoni8mm", "f32", run_neon},
+                                          {"neoni8mm", "i16", run_smmla_twice},
+                                          {"neoni8mm", "i8", run_smmla},
+                                          {"neonbf16", "f32", run_neon},
+                                          {"neonbf16", "bf16", run_bfmmla},
+                                          {"neonbf16", "i16", run_smmla_twice},
+                                          {"neonbf16", "i8", run_smmla},
+                                          {NULL, NULL, NULL}};

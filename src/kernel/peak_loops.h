@@ -8,8 +8,12 @@
 
 enum { SUMS = 12 };
 
-/* A product of integers takes two instructions, one for each digit of an activation. */
-enum { DIGITS = 2 };
+/* Operations of an instruction that multiplies integers are counted as products of one digit. Where an activation's two
+ * digits take an instruction each, a product of whole integers is two of them. */
+#define TWO_DIGITS(run)                                                                                                \
+    static double run##_twice(size_t times) {                                                                          \
+        return run(times) / 2;                                                                                         \
+    }
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
