@@ -12,6 +12,8 @@ typedef struct pairs {
     uint16_t lane[16][2];
 } pairs;
 
+enum { WIDE = 1 };
+
 static sums s_zero(void) {
     return (sums){{0}};
 }
@@ -38,8 +40,12 @@ static pairs p_load(const char *p) {
     memcpy(&x, p, sizeof x);
     return x;
 }
-static pairs p_all(const char *p) {
+static void p_spread(float *wide, const char *p) {
+    (void)wide, (void)p;
+}
+static pairs p_all(const char *p, const float *wide, size_t j) {
     pairs x;
+    (void)wide, (void)j;
     for (size_t i = 0; i < 16; i++) memcpy(x.lane[i], p, sizeof x.lane[i]);
     return x;
 }
@@ -49,6 +55,13 @@ static sums s_dot(sums s, pairs a, pairs b) {
         s.lane[i] = emulated_fma(a.lane[i][0], b.lane[i][0], s.lane[i]);
     }
     return s;
+}
+static unsigned s_begin(sums *s, int n) {
+    (void)s, (void)n;
+    return 0;
+}
+static void s_end(sums *s, int n, unsigned mode) {
+    (void)s, (void)n, (void)mode;
 }
 
 #include "kernel/dpbf16.inc"

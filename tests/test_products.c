@@ -287,9 +287,16 @@ TEST(avx512_f32) {
 TEST(neon_f32) {
     test_unit("neon", false, sum_fused);
 }
-TEST(avx512bf16_bf16) {
-    test_unit("avx512bf16", true, sum_pairs);
+#if defined(__x86_64__)
+TEST(vdpbf16ps) {
+    need_isa("avx512bf16");
+    run_all(&(unit){&capp_products_dpbf16, "VDPBF16PS", sum_pairs});
 }
+TEST(vdpbf16ps_by_fma) {
+    need_isa("avx512bf16");
+    run_all(&(unit){&capp_products_fmabf16, "VDPBF16PS by FMA", sum_pairs});
+}
+#endif
 TEST(amx_bf16) {
     test_unit("amx", true, sum_tiles);
 }
@@ -336,9 +343,13 @@ static void check_emulation(const capp_products *real, const capp_products *emul
     }
 }
 
+#if defined(__x86_64__)
 TEST(emulation_is_vdpbf16ps) {
-    check_emulation(need_isa("avx512bf16")->bf16, &emulated_dpbf16);
+    need_isa("avx512bf16");
+    check_emulation(&capp_products_dpbf16, &emulated_dpbf16);
+    check_emulation(&capp_products_fmabf16, &emulated_dpbf16);
 }
+#endif
 TEST(emulation_is_bfmmla) {
     check_emulation(need_isa("neonbf16")->bf16, &emulated_bfmmla);
 }

@@ -133,6 +133,14 @@ const capp_kernels capp_kernels_avx512bf16 = {.name = "avx512bf16",
                                               .i16 = &capp_integers_avx512vnni,
                                               CAPP_OP_MAP(X)};
 
+const capp_kernels capp_kernels_avx512bf16_fma = {.name = "avx512bf16",
+                                                  .needs =
+                                                      CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI | CAPP_CPU_AVX512_BF16,
+                                                  .f32 = &products,
+                                                  .bf16 = &capp_products_fmabf16,
+                                                  .i16 = &capp_integers_avx512vnni,
+                                                  CAPP_OP_MAP(X)};
+
 const capp_kernels capp_kernels_amx = {.name = "amx",
                                        .needs = CAPP_CPU_AVX512 | CAPP_CPU_AVX512_VNNI | CAPP_CPU_AVX512_BF16 |
                                                 CAPP_CPU_AMX_BF16,

@@ -2,43 +2,36 @@
 #include "kernel/kernel.h"
 
 #include "kernel/bf16_avx512.h"
+#include "kernel/sums_avx512.h"
 #include "kernel/unpack.h"
 
 #include "kernel/bf16.inc"
 
-typedef __m512 sums;
 typedef __m512bh pairs;
 
-#define V static inline __attribute__((always_inline))
+enum { WIDE = 1 };
 
-V sums s_zero(void) {
-    return _mm512_setzero_ps();
-}
-V sums s_load(const float *p) {
-    return _mm512_loadu_ps(p);
-}
-V sums s_load_part(const float *p, size_t n) {
-    return _mm512_maskz_loadu_ps((__mmask16)(0xffffu >> (16 - n)), p);
-}
-V void s_store(float *p, sums s) {
-    _mm512_storeu_ps(p, s);
-}
-V void s_store_part(float *p, sums s, size_t n) {
-    _mm512_mask_storeu_ps(p, (__mmask16)(0xffffu >> (16 - n)), s);
-}
-V sums s_add(sums a, sums b) {
-    return _mm512_add_ps(a, b);
-}
 V pairs p_load(const char *p) {
     return (pairs)_mm512_loadu_si512(p);
 }
-V pairs p_all(const char *p) {
+V void p_spread(float *wide, const char *p) {
+    (void)wide, (void)p;
+}
+V pairs p_all(const char *p, const float *wide, size_t j) {
     int32_t pair;
+    (void)wide, (void)j;
     memcpy(&pair, p, sizeof pair);
     return (pairs)_mm512_set1_epi32(pair);
 }
 V sums s_dot(sums s, pairs a, pairs b) {
     return _mm512_dpbf16_ps(s, a, b);
+}
+V unsigned s_begin(sums *s, const int n) {
+    (void)s, (void)n;
+    return 0;
+}
+V void s_end(sums *s, const int n, unsigned mode) {
+    (void)s, (void)n, (void)mode;
 }
 
 #include "kernel/dpbf16.inc"

@@ -168,8 +168,9 @@ typedef struct capp_kernels {
 #undef X
 } capp_kernels;
 
-/* bfloat16 products with VDPBF16PS, with AMX tiles, and with BFMMLA. */
+/* bfloat16 products with VDPBF16PS, with its bits but by multiply-adds of float32, with AMX tiles, and with BFMMLA. */
 extern const capp_products capp_products_dpbf16;
+extern const capp_products capp_products_fmabf16;
 extern const capp_products capp_products_tiles;
 extern const capp_products capp_products_bfmmla;
 
@@ -180,11 +181,13 @@ extern const capp_kernels capp_kernels_avxvnni; /* avx2 with products of integer
 extern const capp_kernels capp_kernels_avx512;
 extern const capp_kernels capp_kernels_avx512vnni; /* avx512 with products of integers by VPDPBUSD */
 extern const capp_kernels capp_kernels_avx512bf16; /* avx512vnni with products of bfloat16 by capp_products_dpbf16 */
-extern const capp_kernels capp_kernels_amx;        /* avx512vnni with products of bfloat16 by capp_products_tiles */
-extern const capp_kernels capp_kernels_neon;       /* every AArch64 */
-extern const capp_kernels capp_kernels_neondot;    /* neon with products of integers by SDOT */
-extern const capp_kernels capp_kernels_neoni8mm;   /* neon with products of integers by SMMLA */
-extern const capp_kernels capp_kernels_neonbf16;   /* neoni8mm with products of bfloat16 by capp_products_bfmmla */
+extern const capp_kernels capp_kernels_avx512bf16_fma; /* the same bits, for processors without CAPP_CPU_FAST_BF16; has
+                                                          the same name */
+extern const capp_kernels capp_kernels_amx;            /* avx512vnni with products of bfloat16 by capp_products_tiles */
+extern const capp_kernels capp_kernels_neon;           /* every AArch64 */
+extern const capp_kernels capp_kernels_neondot;        /* neon with products of integers by SDOT */
+extern const capp_kernels capp_kernels_neoni8mm;       /* neon with products of integers by SMMLA */
+extern const capp_kernels capp_kernels_neonbf16;       /* neoni8mm with products of bfloat16 by capp_products_bfmmla */
 
 /* Table i of all tables of this processor's family, slowest first; NULL past the end. It may be one that the machine
  * does not support. */

@@ -16,10 +16,16 @@ static const capp_kernels *const tables[] = {
 
 enum { TABLES = sizeof tables / sizeof *tables };
 
-/* There are two tables named "ref", which give the same bits. The one with FMA is used if the processor has FMA. */
+/* There are two tables named "ref", which give the same bits, and two named "avx512bf16". The processor's features
+ * choose: ref with FMA if there is FMA, products of bfloat16 by VDPBF16PS if it is fast. */
 const capp_kernels *capp_kernels_at(size_t i) {
     if (i == 0 && !(capp_kernels_ref_fma.needs & ~capp_cpu_features())) return &capp_kernels_ref_fma;
-    return i < TABLES ? tables[i] : NULL;
+    if (i >= TABLES) return NULL;
+#if defined(__x86_64__)
+    if (tables[i] == &capp_kernels_avx512bf16 && !(capp_cpu_features() & CAPP_CPU_FAST_BF16))
+        return &capp_kernels_avx512bf16_fma;
+#endif
+    return tables[i];
 }
 
 const capp_kernels *capp_kernels_named(const char *name) {
