@@ -202,14 +202,19 @@ def test_the_structures_are_the_headers(build, tmp_path):
     assert [*mine, _abi.EXAMPLE.itemsize] == said
 
 
-def test_import_is_light():
+def import_seconds(env):
     code = "import time, numpy; start = time.process_time(); import capp.classify; print(time.process_time() - start)"
-    times = [float(subprocess.run([sys.executable, "-c", code], env=package_env(), capture_output=True, text=True,
-                                  check=True).stdout) for _ in range(3)]
-    assert min(times) < 0.1
+    return float(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout)
+
+
+def test_import_is_light(tmp_path):
+    env = {**package_env(), "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    import_seconds(env)  # compiles the modules, as pip does when it installs them
+    assert any(import_seconds(env) < 0.1 for _ in range(10))  # a busy machine needs more time in some of them
     loaded = subprocess.run([sys.executable, "-c", "import capp.classify, sys; print(*sys.modules)"], env=package_env(),
                             capture_output=True, text=True, check=True).stdout.split()
-    assert not {"tqdm", "pandas", "torch", "sklearn", "openai"} & set(loaded)
+    assert not {"tqdm", "pandas", "torch", "sklearn", "openai", "hashlib", "tempfile"} & set(loaded)
 
 
 # ---- The wheel -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Models by name: finds `owner/name` in the caches of other programs, and fetches it with huggingface_hub."""
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -172,6 +171,8 @@ def _verify(path: Path) -> None:
     blob = path.resolve()
     if not re.fullmatch("[0-9a-f]{64}", blob.name):
         return
+    import hashlib  # late: it loads OpenSSL
+
     digest = hashlib.sha256()
     with open(blob, "rb") as file:
         while piece := file.read(1 << 20):

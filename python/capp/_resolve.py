@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import weakref
 from collections import OrderedDict
@@ -57,6 +56,8 @@ def of_file(path: str | os.PathLike[str], **keywords: Any) -> Model:
 
 
 def _of_transformers(model: Any, tokenizer: Any) -> Model:
+    import tempfile  # late: it loads the compressors
+
     adapters, precision = _transformers.active_adapters(model), precision_of(_told.get())
     with _lock:
         opened = _taken_over.setdefault(model, {})
