@@ -55,7 +55,7 @@ counted ([ARM](#arm)).
 
 On that Intel processor, whose AMX is hidden, bench/check_decisions.py compared i16 (`--isa avx512vnni`) with float32: 500 rows of
 COPA and the 3,080 of Banking77, these also with the classes listed. 2 of 6,660 decisions of SmolLM2 differ, with gaps of 0.0009
-and less than 0.00001 in float32, and 1 of Gemma 3, with a gap of 0.0003. `auto` with its margin of 0.1 between mixed and i16 was
+and less than 0.00001 in float32, and 1 of Gemma 3, with a gap of 0.0003. `auto` with its margin between mixed and i16 was
 not part of that comparison; docs/design.md says how the margin was chosen.
 """
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { APPLICATION = 0x63617070, FORMAT = 1 }; /* "capp" */
+enum { APPLICATION = 0x63617070, FORMAT = 2 }; /* "capp" */
 
 /* docs/store.md describes each table and column. */
 static const char schema[] =
@@ -162,7 +162,8 @@ store *store_open(const char *path, bool write, capp_error *err) {
         fail_at(err, 0, "%s is not a store of capp; capp classify -o NAME.db makes one", path);
     else if (format != FORMAT)
         fail_at(err, 0,
-                "%s is a store of format %lld, and this version of capp reads format %d; use the version that made it",
+                "%s is a store of format %lld, and this version of capp reads format %d; use the version that made it, "
+                "or run capp classify again",
                 path, (long long)format, FORMAT);
     else
         return s;

@@ -218,7 +218,7 @@ typedef struct capp_model_info {
     bool assumed_pretokenizer;   /* the GGUF file names no pre-tokenizer; capp uses "default", as llama.cpp does */
     double load_seconds;
     const char *adapters; /* "PATH=WEIGHT" of each adapter in order, separated by ", "; "" if there are none */
-    double margin; /* AUTO rescores completions whose mean log-probability is closer than this to the best; 0: never */
+    double margin;        /* AUTO rescores completions closer than this to the best if all have one token; 0: never */
     capp_precision deciding; /* that of rescored completions: I16 or F32; without them, `precision` */
     capp_precision scoring;  /* that of all rows: F32, BF16 or MIXED if `precision` is AUTO, else `precision` */
 } capp_model_info;

@@ -207,10 +207,11 @@ def test_a_store_in_python(model, write, tmp_path):
     assert arrays.decide(opened.logprobs(), opened.classes, "sum", [0.2, 0.3, 0.5]).posterior.tolist() == wanted
     with pytest.raises(FileNotFoundError, match="no such file"):
         Store(tmp_path / "none.db")
-    with contextlib.closing(sqlite3.connect(store)) as database:
-        database.execute("PRAGMA user_version = 2")
-    with pytest.raises(ValueError, match="a store of format 2"):
-        Store(store)
+    for version in (1, 3):
+        with contextlib.closing(sqlite3.connect(store)) as database:
+            database.execute(f"PRAGMA user_version = {version}")
+        with pytest.raises(ValueError, match=f"a store of format {version}"):
+            Store(store)
     store.write_bytes(b"some other file" * 50)
     with pytest.raises(ValueError, match="run.db: file is not a database; it is not a store of capp"):
         Store(store)

@@ -246,17 +246,19 @@ TEST(margins_and_stops_too_early) {
         task t;
         begin_task(&t, seed % 3 ? "llama" : "gpt2", seed, seed % 2 ? CAPP_AGGREGATE_MEAN : CAPP_AGGREGATE_SUM);
         const double margin = 0.4;
-        choice *wide = choose(&t, &plain, margin), *narrow = choose(&t, &plain, -1);
+        choice *wide = choose(&t, &plain, margin), *narrow = choose(&t, &plain, -2);
         CHECK_INT(count_wrong(&t, wide), 0);
-        early += count_wrong(&t, narrow); /* as if every bound were 1 too low */
+        early += count_wrong(&t, narrow); /* as if every bound were too low */
         for (size_t i = 0; i < ROWS; i++) {
+            const size_t n = t.scores[i].n_completions;
+            const double wanted = capp_decide_margin(t.options.aggregate, margin, t.scores[i].offset, n);
             double second = -INFINITY;
-            for (size_t c = 0; c < t.scores[i].n_completions; c++)
+            for (size_t c = 0; c < n; c++)
                 if (!equal(&t.scores[i], c, t.expected[i]) && score_of(&t, i, c) > second) second = score_of(&t, i, c);
-            if (second + margin >= wide[i].decision.score)
+            if (second + wanted >= wide[i].decision.score)
                 CHECK(wide[i].second == second);
             else
-                CHECK(wide[i].second + margin < wide[i].decision.score);
+                CHECK(wide[i].second + wanted < wide[i].decision.score);
         }
         free(wide), free(narrow);
         end_task(&t);

@@ -21,7 +21,7 @@ typedef struct manner {
     capp_aggregate aggregate;
     double discount;
     bool domain, classes;
-    double margin; /* of a session, relative to the margin for means; for sums: per token of the longest */
+    double margin; /* relative to that of a session, before tokens count */
 } manner;
 
 static const manner manners[] = {
@@ -207,20 +207,27 @@ static void mix(outcome *mixed, const outcome *fast, const outcome *exact, size_
             mixed->logprobs[row][t] = exact->logprobs[row][t];
 }
 
+/* The margin of a row whose completions end at `offset`. */
+static double margin_of(const fixture *f, const manner *m, const size_t *offset) {
+    double sum = 0;
+    for (size_t i = 0; i < MOST; i++) {
+        double n = (double)(offset[i + 1] - offset[i]);
+        sum += m->aggregate == CAPP_AGGREGATE_SUM ? n : m->aggregate == CAPP_AGGREGATE_CALLER ? 1 : 1 / n;
+    }
+    return capp_session_margin(f->both) * m->margin * sqrt(sum / MOST);
+}
+
 typedef struct counts {
     size_t rows, close, whole; /* whole: the ones scored again all fell below others */
 } counts;
 
 static void check_manner(fixture *f, const manner *m, counts *found) {
     double marginals[MOST_TOKENS], scores[MOST];
-    double margin = capp_session_margin(f->both) * m->margin;
     uint64_t before = f->both->stats.rows_rescored, rows = f->both->stats.rows;
     outcome both = run(f, f->both, m), fast = run(f, f->fast, m), exact = run(f, f->exact, m);
     static outcome mixed;
-    size_t n_close = 0, longest = 0;
-    for (size_t i = 0; i < MOST; i++)
-        if (fast.offset[i + 1] - fast.offset[i] > longest) longest = fast.offset[i + 1] - fast.offset[i];
-    if (m->aggregate == CAPP_AGGREGATE_SUM) margin *= (double)longest;
+    const double margin = margin_of(f, m, fast.offset);
+    size_t n_close = 0;
     CHECK_INT(f->both->stats.rows - rows, ROWS);
     find_marginals(f, m, marginals);
     for (size_t i = 0; i < ROWS; i++) {

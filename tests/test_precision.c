@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "capp.h"
+#include "decide/decide.h"
 #include "engine/handles.h"
 #include "engine/precision.h"
 #include "test.h"
@@ -122,13 +123,14 @@ typedef struct rows {
 
 typedef struct outcome {
     size_t prediction[ROWS];
-    double logs[ROWS][2];
+    double logs[ROWS][2], share[ROWS]; /* share: the row's margin relative to that of one token */
     uint64_t rescored;
 } outcome;
 
 static bool take(void *user, const capp_result *r) {
     outcome *o = user;
     o->prediction[r->row] = r->prediction;
+    o->share[r->row] = capp_decide_margin(CAPP_AGGREGATE_MEAN, 1, r->offset, 2);
     for (size_t i = 0; i < 2; i++) o->logs[r->row][i] = log(r->likelihood[i]);
     return true;
 }
@@ -144,9 +146,10 @@ static void begin_rows(rows *r) {
     }
 }
 
-/* The scores of row i differ by i / ROWS times `most`, in either direction. */
-static void set_priors(rows *r, const outcome *fast, double most) {
+/* The scores of row i differ by i / ROWS times twice its margin, in either direction. */
+static void set_priors(rows *r, const outcome *fast, double margin) {
     for (size_t i = 0; i < ROWS; i++) {
+        const double most = 2 * margin * fast->share[i];
         const double gap = (i % 2 ? most : -most) * (double)i / ROWS;
         const double odds = exp(fast->logs[i][1] - fast->logs[i][0] + gap);
         r->prior[i][0] = odds / (1 + odds);
@@ -189,7 +192,7 @@ static void check_margin(const char *unit, const char *arch, size_t fewer) {
     const double margin = capp_lanes_margin(model->weights, model->exact);
     begin_rows(r);
     outcome *first = decide(model, FAST, r);
-    set_priors(r, first, 2 * margin);
+    set_priors(r, first, margin);
     outcome *both = decide(model, BOTH, r), *fast = decide(model, FAST, r), *exact = decide(model, EXACT, r);
     const size_t flips = count_different(fast, exact), wrong = count_different(both, exact);
     if (flips < 3 || wrong * fewer > flips) FAIL("%s: %zu flips, of which %zu stay", unit, flips, wrong);

@@ -296,6 +296,17 @@ TEST(phrasings_too_improbable_for_a_double_still_add) {
     CHECK(isinf(classes[2]));
 }
 
+TEST(margin_by_tokens) {
+    static const size_t offset[] = {0, 1, 5}; /* completions of one and of four tokens */
+    CHECK_NEAR(capp_decide_margin(CAPP_AGGREGATE_MEAN, 0.2, offset, 2), 0.2 * sqrt((1 + 0.25) / 2), 1e-15);
+    CHECK_NEAR(capp_decide_margin(CAPP_AGGREGATE_SUM, 0.2, offset, 2), 0.2 * sqrt((1 + 4.0) / 2), 1e-15);
+    CHECK_NEAR(capp_decide_margin(CAPP_AGGREGATE_BYTES, 0.2, offset, 2), 0.05 * sqrt((1 + 0.25) / 2), 1e-15);
+    CHECK_NEAR(capp_decide_margin(CAPP_AGGREGATE_CALLER, 0.2, offset, 2), 0.2, 1e-15);
+    for (int aggregate = 0; aggregate <= CAPP_AGGREGATE_CALLER; aggregate++)
+        CHECK_NEAR(capp_decide_margin((capp_aggregate)aggregate, 0.2, offset, 1),
+                   aggregate == CAPP_AGGREGATE_BYTES ? 0.05 : 0.2, 1e-15);
+}
+
 static void refuse(fixture *f, const char *message) {
     outcome o = {0};
     CHECK_INT(capp_score(f->session, f->examples, 3, &f->options, take, &o, &f->err), CAPP_EINVAL);

@@ -293,6 +293,12 @@ def test_a_damaged_store(model, source, tmp_path):
         with opened(copy) as database, database:
             database.execute(change)
         fails(run("decide", copy), "damaged")
+    copy.write_bytes(store.read_bytes())
+    with opened(copy) as database, database:
+        database.execute("PRAGMA user_version = 1")  # its margin was for means of any number of tokens
+    before = copy.read_bytes()
+    fails(run("decide", copy), "a store of format 1", "reads format 2", "use the version that made it")
+    assert copy.read_bytes() == before
     whole = store.read_bytes()
     copy.write_bytes(whole[:4096] + bytes(reversed(whole[4096:])))
     fails(run("export", copy), "copy.db", "malformed", "restore a copy")

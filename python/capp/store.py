@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Store:
@@ -35,7 +35,7 @@ class Store:
         (version,), = self.query("PRAGMA user_version")
         if version != FORMAT:
             raise ValueError(f"{self.path} is a store of format {version}, and this version of capp reads format {FORMAT};"
-                             " use the version that made it")
+                             " use the version that made it, or run capp classify again")
 
     def query(self, text: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """Returns the rows of an SQL query."""

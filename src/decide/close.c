@@ -17,12 +17,10 @@ static bool same_tokens(const size_t *offset, const int32_t *ids, size_t i, size
 }
 
 /* A discount adds the errors of marginals, times its factor, to those of log-probabilities. */
-static double margin_of(const capp_weighing *weighing, const capp_example *example, const size_t *offset, double mean) {
+static double margin_of(const capp_weighing *weighing, const capp_example *example, const size_t *offset,
+                        double margin) {
     double discount = weighing->scoring ? fabs(weighing->scoring->discount) : 0;
-    size_t longest = 0;
-    for (size_t i = 0; i < example->n_completions; i++)
-        if (offset[i + 1] - offset[i] > longest) longest = offset[i + 1] - offset[i];
-    return capp_decide_margin(weighing->aggregate, mean * (1 + discount), longest);
+    return capp_decide_margin(weighing->aggregate, margin * (1 + discount), offset, example->n_completions);
 }
 
 /* The race of capp_predict_early uses the same expression. */

@@ -32,15 +32,22 @@ double capp_decide_score(double aggregate, const double *prior, size_t i) {
     return prior ? aggregate + capp_log(prior[i]) : aggregate;
 }
 
-double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest) {
+/* The square of the error of a completion's score, where that of one token is 1. */
+static double squared_error(capp_aggregate aggregate, double tokens) {
     enum { BYTES_OF_TOKEN = 4 }; /* about */
     switch (aggregate) {
-    case CAPP_AGGREGATE_SUM: return mean * (double)longest;
-    case CAPP_AGGREGATE_BYTES: return mean / BYTES_OF_TOKEN;
-    case CAPP_AGGREGATE_MEAN:
+    case CAPP_AGGREGATE_MEAN: return 1 / tokens;
+    case CAPP_AGGREGATE_SUM: return tokens;
+    case CAPP_AGGREGATE_BYTES: return 1 / tokens / (BYTES_OF_TOKEN * BYTES_OF_TOKEN);
     case CAPP_AGGREGATE_CALLER: break;
     }
-    return mean;
+    return 1;
+}
+
+double capp_decide_margin(capp_aggregate aggregate, double margin, const size_t *offset, size_t n) {
+    double squares = 0;
+    for (size_t i = 0; i < n; i++) squares += squared_error(aggregate, (double)(offset[i + 1] - offset[i]));
+    return margin * sqrt(squares / (double)n);
 }
 
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n) {

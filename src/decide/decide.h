@@ -25,9 +25,11 @@ void capp_decide_classes(const double *aggregate, const size_t *class_of, size_t
  * double still compare. */
 void capp_decide_posterior(const double *aggregate, const double *prior, size_t n, bool normalize, double *posterior);
 
-/* How far apart scores must be if mean log-probabilities must be `mean` apart: for a sum, an error of the mean grows
- * with the number of tokens. longest: the number of tokens of the longest completion of the row. */
-double capp_decide_margin(capp_aggregate aggregate, double mean, size_t longest);
+/* How far apart the scores of a row's n completions must be if those of completions of one token must be `margin`
+ * apart. The errors of tokens hardly depend on each other, so the error of a sum grows with the square root of the
+ * number of tokens, and that of a mean falls with it. The result is the root mean square over the completions. offset:
+ * as in capp_result. */
+double capp_decide_margin(capp_aggregate aggregate, double margin, const size_t *offset, size_t n);
 
 /* Index of the largest score; of equals the first one. prior may be NULL. */
 size_t capp_decide_best(const double *aggregate, const double *prior, size_t n);
@@ -82,8 +84,8 @@ capp_status capp_weigh(const capp_weighing *weighing, const capp_example *exampl
 /* ---- Close rows ----
  *
  * Under precision auto, the scores of the fast lane decide a row unless another completion is within a margin of the
- * best. Then the exact lane scores these completions again. The margin is that of the model: for mean log-probabilities
- * without a discount. The tokens of completion i are ids[offset[i]] .. ids[offset[i + 1] - 1]. */
+ * best. Then the exact lane scores these completions again. The margin is that of the model: for completions of one
+ * token without a discount. The tokens of completion i are ids[offset[i]] .. ids[offset[i + 1] - 1]. */
 
 /* Whether scores of the fast lane leave open which completion is the best. Completions with the tokens of the best one
  * do not count, because they are equal in any precision. ids may be NULL: all completions differ. */

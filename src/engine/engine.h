@@ -79,8 +79,8 @@ capp_status capp_session_check(const capp_session *session, size_t longest, size
 
 /* ---- A window ---- */
 
-/* How far apart the two highest scores of a row must be for the fast lane to decide, as a mean log-probability (see
- * capp_decide_margin); 0 if it always decides. */
+/* How far apart the two highest scores of a row must be for the fast lane to decide, if its completions have one token
+ * (see capp_decide_margin); 0 if it always decides. */
 double capp_session_margin(const capp_session *session);
 
 /* Called after each wave of a window; false ends the run with CAPP_ECANCELLED. */

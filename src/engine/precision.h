@@ -17,7 +17,8 @@ capp_lanes capp_lanes_choose(capp_precision precision, const capp_kernels *kerne
  * exact one scores all rows. */
 bool capp_lanes_pay(const capp_weights *weights);
 
-/* How far apart the two highest scores of a row must be for the fast lane to decide, as a mean log-probability. */
+/* How far apart the two highest scores of a row must be for the fast lane to decide, if its completions have one token
+ * (see capp_decide_margin). */
 double capp_lanes_margin(const capp_weights *fast, const capp_weights *exact);
 
 /* The precision that decides close rows: that of the exact lane if there is one, otherwise that of the model. */

@@ -11,9 +11,8 @@
 typedef bool (*capp_race_fn)(void *user, const capp_decision *decision, double second);
 
 /* Like capp_predict_early, but finishes each completion whose bound is within a margin of the leader's score. So a
- * caller that computes in a coarse precision knows which rows are close. margin is for mean log-probabilities; for the
- * sum it is multiplied by the number of tokens of the row's longest completion. With margin 0, nothing more is finished
- * than the decision needs. */
+ * caller that computes in a coarse precision knows which rows are close. margin is for completions of one token: see
+ * capp_decide_margin. With margin 0, nothing more is finished than the decision needs. */
 capp_status capp_race_rows(capp_session *session, const capp_example *examples, size_t n,
                            const capp_run_options *options, double margin, capp_race_fn fn, void *user,
                            capp_error *err);

@@ -69,7 +69,7 @@ static capp_status prepare_row(capp_race_call *call, capp_race_row *row, capp_er
     row->runners = capp_new(completions->n, sizeof *row->runners);
     if (!row->runners) return capp_fail_memory(err, "the completions");
     call->bytes += runner_bytes(completions);
-    row->margin = capp_decide_margin(row->aggregate, call->margin, completions->longest);
+    row->margin = capp_decide_margin(row->aggregate, call->margin, completions->offset, completions->n);
     begin_race(row, row->margin);
     call->alone += completions->n * (row->prompt.n - 1) + completions->ids.n;
     return CAPP_OK;
