@@ -11,15 +11,25 @@
 
 enum { BLOCK = CAPP_INTEGER_BLOCK, MOST_K = 1024, MOST_ROWS = 16, MOST_NR = 64 };
 
-static const uint32_t types[] = {CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q5_0,  CAPP_TYPE_Q5_1,  CAPP_TYPE_Q8_0,
-                                 CAPP_TYPE_Q2_K,   CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K,  CAPP_TYPE_Q5_K,  CAPP_TYPE_Q6_K,
-                                 CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS, CAPP_TYPE_MXFP4, CAPP_TYPE_G4_32, CAPP_TYPE_G4_64,
-                                 CAPP_TYPE_G4_128, CAPP_TYPE_G8_32,  CAPP_TYPE_G8_64, CAPP_TYPE_G8_128};
+static const uint32_t types[] = {
+    CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q5_0,  CAPP_TYPE_Q5_1,   CAPP_TYPE_Q8_0,
+    CAPP_TYPE_Q2_K,   CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K,  CAPP_TYPE_Q5_K,   CAPP_TYPE_Q6_K,
+    CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS, CAPP_TYPE_MXFP4, CAPP_TYPE_G4_32,  CAPP_TYPE_G4_64,
+    CAPP_TYPE_G4_128, CAPP_TYPE_G8_32,  CAPP_TYPE_G8_64, CAPP_TYPE_G8_128, CAPP_TYPE_G2_32,
+    CAPP_TYPE_G2_64,  CAPP_TYPE_G2_128, CAPP_TYPE_G3_32, CAPP_TYPE_G3_64,  CAPP_TYPE_G3_128};
 enum { TYPES = sizeof types / sizeof *types };
 
 /* Types whose blocks are made of folders' tensors (kernel/quant_blocks.h). */
 static bool is_group(uint32_t type) {
-    return type >= CAPP_TYPE_G4_32 && type <= CAPP_TYPE_G8_128;
+    return type >= CAPP_TYPE_G4_32 && type <= CAPP_TYPE_G3_128;
+}
+
+/* Sets the scale of a block of such a type to an exponent of -27 to 4, and its zero to one that its bits can store. */
+static void set_head(unsigned char *block, uint32_t type) {
+    const bool small = type >= CAPP_TYPE_G2_32;
+    unsigned char *top = block + (small || type == CAPP_TYPE_G4_32 ? 2 : 3);
+    *top = (unsigned char)(between(0, 1) << 7 | between(50, 65));
+    if (small) block[0] &= type >= CAPP_TYPE_G3_32 ? 0xf7 : 0xf3;
 }
 
 /* Byte offsets at which a block's halves begin. */
@@ -49,10 +59,7 @@ static char *stored_rows(uint32_t type, size_t n, size_t k, filling f) {
         bytes[i] = f == RANDOM ? (unsigned char)test_random_u64(&random_state) : f == ALL_ONES ? 0xff : 0;
     for (size_t b = 0; b < blocks; b++) {
         if (type == CAPP_TYPE_MXFP4) bytes[b * info.block_bytes] = (unsigned char)between(0, 140);
-        if (is_group(type)) { /* an exponent of -27 to 4, and any zero */
-            unsigned char *head = bytes + b * info.block_bytes + (type == CAPP_TYPE_G4_32 ? 1 : 2);
-            head[1] = (unsigned char)(between(0, 1) << 7 | between(50, 65));
-        }
+        if (is_group(type)) set_head(bytes + b * info.block_bytes, type);
         for (size_t i = 0; i < halves; i++) {
             /* Subnormal and ordinary halves of both signs. */
             const uint16_t half = (uint16_t)(between(0, 1) << 15 | between(0, 0x4400));
@@ -177,12 +184,12 @@ TEST(groups_in_any_order) {
 
 TEST(folders_become_blocks) {
     static const size_t groups[] = {32, 64, 128, 256};
-    for (unsigned bits = 4; bits <= 8; bits += 4)
+    for (unsigned bits = 2; bits <= 8; bits += bits < 4 ? 1 : 4)
         for (size_t g = 0; g < 4; g++)
             for (int zeros = 0; zeros < 2; zeros++) {
                 if (zeros) check_blocks(CAPP_QUANT_GPTQ, bits, groups[g], true);
                 if (zeros && bits == 4) check_blocks(CAPP_QUANT_AWQ, bits, groups[g], true);
-                check_blocks(CAPP_QUANT_PACKED, bits, groups[g], zeros);
+                if (bits != 3) check_blocks(CAPP_QUANT_PACKED, bits, groups[g], zeros);
                 if (bits == 8) check_blocks(CAPP_QUANT_INT8, bits, groups[g], zeros);
             }
     if (!(worst <= 1)) FAIL("%s", first);
@@ -356,13 +363,14 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     release();
 }
 
-/* A panel takes at most 5 % more than the blocks of its rows. */
+/* A panel takes at most 5 % more than the blocks of its rows; of 2 bits a number, 6 %. */
 static void check_size(const capp_products *p) {
     for (size_t t = 0; t < TYPES; t++) {
         const capp_type_info info = capp_type_get(types[t]);
         for (size_t k = 512; k <= MOST_K; k += 64) {
             const size_t stored = p->nr * (k / info.block_elems) * info.block_bytes;
-            if (k % info.block_elems == 0 && p->panel_bytes(types[t], k) * 20 > stored * 21)
+            const size_t most = types[t] >= CAPP_TYPE_G2_32 && types[t] <= CAPP_TYPE_G2_128 ? 106 : 105;
+            if (k % info.block_elems == 0 && p->panel_bytes(types[t], k) * 100 > stored * most)
                 FAIL("type %u: a panel of %zu weights takes %zu bytes, not %zu", types[t], k,
                      p->panel_bytes(types[t], k), stored);
         }

@@ -55,8 +55,8 @@ def test_folders_of_libraries(build, tmp_path, case):
 
 # ---- Precision i16 -------------------------------------------------------------------------------------------------
 
-# Cases whose products are all integers of 4 or 8 bits, in groups of a multiple of 32 inputs.
-WHOLE = ("gptq", "gptq-v2", "gptq-one-group", "gptq-no-index", "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq",
+# Cases whose products are all integers in groups of a multiple of 32 inputs.
+WHOLE = ("gptq", "gptq-2", "gptq-3", "gptq-grouped", "gptq-v2", "gptq-one-group", "gptq-no-index", "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq",
          "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
          "w8a8")  # fmt: skip
 UNITS = ("ref", "avx2", "avxvnni", "avx512vnni")
@@ -83,9 +83,9 @@ def deciding(capp, folder):
     return json.loads(done.stdout)["deciding"]
 
 
-@pytest.mark.parametrize("case", ["gptq-2", "gptq-8", "gptq-experts-mixtral", "fp8", "nvfp4", "bnb-4", "w8a8-groups"])
+@pytest.mark.parametrize("case", ["gptq-8", "gptq-experts-mixtral", "fp8", "nvfp4", "bnb-4", "w8a8-groups"])
 def test_no_integers(capp, folders, case):
-    """Other bits, groups of 16, scales of float32: float32 decides."""
+    """Groups of 16, scales of float32: float32 decides."""
     assert deciding(capp, folders(case)[0]) == "f32"
 
 

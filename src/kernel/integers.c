@@ -185,6 +185,34 @@ static void read_group_8(block *restrict y, const uint8_t *restrict b, uint32_t 
     }
 }
 
+/* 32 numbers of 2 bits, or of 3, whose third bits follow. */
+static void small_numbers(int8_t *restrict out, const uint8_t *restrict b, unsigned bits) {
+    for (int i = 0; i < 32; i++) {
+        const int low = b[i / 16 * 4 + i % 4] >> i / 4 % 4 * 2 & 3, third = bits > 2 ? b[8 + i % 4] >> i / 4 & 1 : 0;
+        out[i] = (int8_t)(low | third << 2);
+    }
+}
+
+static void read_group_small(block *restrict y, const uint8_t *restrict b, unsigned bits, size_t n) {
+    const uint32_t head = (uint32_t)b[0] << 8 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 24;
+    for (size_t g = 0; g < n / 32; g++) {
+        y[g].scale[0] = group_scale(head);
+        small_numbers(y[g].number, b + 3 + 4 * bits * g, bits);
+        subtract(y[g].number, (int)(head >> 8 & 15));
+    }
+}
+
+#define READ_SMALL(bits, size)                                                                                         \
+    static void read_G##bits##_##size(block *restrict y, const uint8_t *restrict b) {                                  \
+        read_group_small(y, b, bits, size);                                                                            \
+    }
+READ_SMALL(2, 32)
+READ_SMALL(2, 64)
+READ_SMALL(2, 128)
+READ_SMALL(3, 32)
+READ_SMALL(3, 64)
+READ_SMALL(3, 128)
+
 static uint32_t load_head(const uint8_t *b) {
     uint32_t head;
     memcpy(&head, b, sizeof head);

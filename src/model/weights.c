@@ -68,13 +68,21 @@ static size_t of_experts(capp_layer *layer, size_t n) {
 }
 
 /* The inputs of `down` are the outputs of `up`, which are written in the order that `down` needs. */
-static void order_outputs(const capp_hparams *h, capp_matrix *up, capp_matrix *down) {
-    if (!down->gather) return;
-    if (capp_can_reorder(up) && !h->streams)
-        up->outputs = down->gather;
-    else
-        down->integers = false;
+static capp_status order_outputs(binder *b, capp_matrix *up, capp_matrix *down) {
+    const uint32_t *order = down->gather;
     down->gather = NULL;
+    if (!order) return CAPP_OK;
+    if (!capp_can_reorder(up) || b->w->hparams.streams) {
+        down->integers = false;
+        return CAPP_OK;
+    }
+    up->outputs = order;
+    if (!up->bias) return CAPP_OK;
+    float *bias = capp_bind_new_floats(b, up->n);
+    if (!bias) return capp_bind_memory(b);
+    for (size_t i = 0; i < up->n; i++) bias[i] = up->bias[i / up->columns * up->columns + order[i % up->columns]];
+    up->outputs_bias = bias;
+    return CAPP_OK;
 }
 
 static void find_matrix(capp_matrix *m) {
@@ -100,8 +108,9 @@ static size_t count_left(const capp_weights *w) {
 
 /* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
  * quantized, and their numbers decide which experts run; so are products of low rank. */
-static void find_integers(const binder *b) {
+static capp_status find_integers(binder *b) {
     capp_weights *w = b->w;
+    capp_status st;
     size_t routers = 0;
     for (size_t i = 0; i < b->n_jobs; i++) find_matrix(b->jobs[i].matrix);
     for (size_t i = 0; i < w->hparams.layers; i++) {
@@ -113,10 +122,11 @@ static void find_integers(const binder *b) {
             routers += layer->mix_inner[j].parts;
         }
         if (layer->expert_up) routers += of_experts(layer, w->hparams.experts);
-        order_outputs(&w->hparams, &layer->up, &layer->down);
+        if ((st = order_outputs(b, &layer->up, &layer->down)) != CAPP_OK) return st;
     }
     for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
     w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
+    return CAPP_OK;
 }
 
 /* The share of the weights stored as integers whose numbers have more than 6 bits. */
@@ -182,7 +192,7 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
     if ((st = bind_scattered(&b)) != CAPP_OK) goto done;
     for (size_t i = 0; i < n; i++)
         if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
-    find_integers(&b);
+    if ((st = find_integers(&b)) != CAPP_OK) goto done;
     set_arithmetic(w, w->n_floats_only ? other : whole);
     for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i].matrix);
     w->wide = share_of_wide(&b);
