@@ -127,25 +127,32 @@ def test_integers_beside_usual_floats(build, capp, tmp_path, monkeypatch, name):
 def shifted(tensors, suffix, change):
     for name in tensors:
         if name.endswith(suffix):
-            tensors[name][2] = change(np.frombuffer(tensors[name][2], np.int32 if suffix != ".scales" else np.float16),
-                                      tensors[name][1]).tobytes()  # fmt: skip
+            values = np.frombuffer(tensors[name][2], np.int32 if suffix != ".scales" else np.float16)
+            tensors[name][2] = change(values.reshape(tensors[name][1])).tobytes()
+
+
+def middle_zeros(values, bits):
+    """The zeros of symmetric weights instead of those in the file."""
+    groups, words = values.shape
+    return quantized.packed_bits(np.full((words * 32 // bits, groups), 2 ** (bits - 1) - 1), bits).T
 
 
 SABOTAGE = {
-    "a zero is dropped": (".qzeros", lambda values, shape: np.full_like(values, 0x77777777)),
-    "the scale of another group": (".scales", lambda values, shape: np.roll(values.reshape(shape), 1, axis=0)),
-    "the order of inputs is ignored": (".g_idx", lambda values, shape: np.sort(values)),
+    "a zero is dropped": (".qzeros", middle_zeros),
+    "the scale of another group": (".scales", lambda values, bits: np.roll(values, 1, axis=0)),
+    "the order of inputs is ignored": (".g_idx", lambda values, bits: np.sort(values)),
 }
+OTHER_BITS = [(way, case) for way in ("a zero is dropped", "the scale of another group") for case in ("gptq-2", "gptq-3")]
 
 
-@pytest.mark.parametrize("way", SABOTAGE)
-def test_sabotage_shows(build, folders, tmp_path, way):
+@pytest.mark.parametrize("way, case", [*((way, "gptq-shared-order") for way in SABOTAGE), *OTHER_BITS])
+def test_sabotage_shows(build, folders, tmp_path, way, case):
     """The tolerances of test_integers find products that leave a part of the format out."""
     suffix, change = SABOTAGE[way]
-    runs = tiny.reference("llama")[:3]
-    exact = np.concatenate(tiny.scored(build, folders("gptq-shared-order")[0], runs, runs[0]["context"]))
-    shutil.copytree(folders("gptq-shared-order")[0], tmp_path / "model")
-    rewritten(tmp_path / "model", lambda tensors, q, c: shifted(tensors, suffix, change))
+    runs = tiny.reference(CASES[case][0])[:3]
+    exact = np.concatenate(tiny.scored(build, folders(case)[0], runs, runs[0]["context"]))
+    shutil.copytree(folders(case)[0], tmp_path / "model")
+    rewritten(tmp_path / "model", lambda tensors, q, c: shifted(tensors, suffix, lambda values: change(values, q["bits"])))
     got = np.concatenate(tiny.scored(build, tmp_path / "model", runs, runs[0]["context"], "avx2:i16"))
     assert np.abs(got - exact).max() > 0.05 and np.abs(got - exact).mean() > 0.01
 

@@ -6,7 +6,7 @@
 #include "kernel/integers.h"
 #include "kernel/quant.h"
 
-enum { LEAST = 32, MOST = 128, MOST_BITS = 8 };
+enum { LEAST = 32, MOST = 256 };
 
 static size_t input_of(const capp_quant *q, size_t i) {
     return q->inputs ? q->inputs[i] : i;
@@ -21,12 +21,15 @@ static bool fits(const capp_quant *q, size_t size) {
 }
 
 static void choose(capp_quant *q) {
-    static const uint32_t types[MOST_BITS + 1][3] = {[2] = {CAPP_TYPE_G2_32, CAPP_TYPE_G2_64, CAPP_TYPE_G2_128},
-                                                     [3] = {CAPP_TYPE_G3_32, CAPP_TYPE_G3_64, CAPP_TYPE_G3_128},
-                                                     [4] = {CAPP_TYPE_G4_32, CAPP_TYPE_G4_64, CAPP_TYPE_G4_128},
-                                                     [8] = {CAPP_TYPE_G8_32, CAPP_TYPE_G8_64, CAPP_TYPE_G8_128}};
-    for (size_t i = 3; i > 0 && q->blocks == CAPP_TYPE_QUANTIZED; i--)
-        if (fits(q, (size_t)LEAST << (i - 1))) q->blocks = types[q->bits][i - 1];
+    static const struct {
+        unsigned bits;
+        uint32_t type;
+    } types[] = {{2, CAPP_TYPE_G2_256}, {2, CAPP_TYPE_G2_128}, {2, CAPP_TYPE_G2_64}, {2, CAPP_TYPE_G2_32},
+                 {3, CAPP_TYPE_G3_256}, {3, CAPP_TYPE_G3_128}, {3, CAPP_TYPE_G3_64}, {3, CAPP_TYPE_G3_32},
+                 {4, CAPP_TYPE_G4_256}, {4, CAPP_TYPE_G4_128}, {4, CAPP_TYPE_G4_64}, {4, CAPP_TYPE_G4_32},
+                 {8, CAPP_TYPE_G8_128}, {8, CAPP_TYPE_G8_64},  {8, CAPP_TYPE_G8_32}};
+    for (size_t i = 0; i < sizeof types / sizeof *types && q->blocks == CAPP_TYPE_QUANTIZED; i++)
+        if (types[i].bits == q->bits && fits(q, capp_type_get(types[i].type).block_elems)) q->blocks = types[i].type;
 }
 
 /* inputs [k] = the inputs in the order of their groups; ends [groups]: room. */
