@@ -56,8 +56,8 @@ def test_folders_of_libraries(build, tmp_path, case):
 # ---- Precision i16 -------------------------------------------------------------------------------------------------
 
 # Cases whose products are all integers in groups of a multiple of 32 inputs.
-WHOLE = ("gptq", "gptq-2", "gptq-3", "gptq-grouped", "gptq-v2", "gptq-one-group", "gptq-no-index", "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq",
-         "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
+WHOLE = ("gptq", "gptq-2", "gptq-3", "gptq-grouped", "gptq-experts-order", "gptq-v2", "gptq-one-group", "gptq-no-index",
+         "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq", "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
          "w8a8")  # fmt: skip
 UNITS = ("ref", "avx2", "avxvnni", "avx512vnni")
 
@@ -87,6 +87,29 @@ def deciding(capp, folder):
 def test_no_integers(capp, folders, case):
     """Groups of 16, scales of float32: float32 decides."""
     assert deciding(capp, folders(case)[0]) == "f32"
+
+
+# Sizes with which all products of mixtral and dots1 have several groups of 32 inputs.
+SEVERAL = {36: 96, 10: 32, 20: 64, 40: 128, 12: 64, 24: 128}
+
+
+@pytest.mark.parametrize("name", ["mixtral", "dots1"])
+def test_an_order_of_inputs_for_each_expert(build, capp, tmp_path, monkeypatch, name):
+    """Also beside a shared expert (dots1). Experts that take their inputs in the order of the first one show."""
+    monkeypatch.setattr(quantized, "SIZES", SEVERAL)
+    own, stored, plain = quantized.packed(name, quantized.gptq, act_order="experts")
+    folder = quantized.write_folder(tmp_path / "stored", {**own, "quantization_config": dict(quantized.GPTQ, desc_act=True)}, stored)
+    quantized.write_folder(tmp_path / "plain", own, plain)
+    runs = tiny.reference(name)[:3]
+    context = runs[0]["context"]
+    exact = np.concatenate(tiny.scored(build, tmp_path / "plain", runs, context))
+    got = [tiny.scored(build, folder, runs, context, isa + ":i16") for isa in UNITS]
+    assert all(one == got[0] for one in got)
+    errors = np.abs(np.concatenate(got[0]) - exact)
+    assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
+    assert deciding(capp, folder) == "i16"
+    wrong = np.concatenate(tiny.scored(build, folder, runs, context, "avx2:i16", sabotage="expert_order"))
+    assert np.abs(wrong - exact).max() > 0.05 and np.abs(wrong - exact).mean() > 0.01
 
 
 # Matrices that llama.cpp's quantizer leaves as they are.

@@ -49,24 +49,6 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
     return st;
 }
 
-/* Makes all experts of a layer agree: all are integers or none are. One product runs over all of them, and the shared
- * expert reads the same rows, so none may have an order of inputs of its own. */
-static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
-    bool all = shared->integers;
-    all = all && !shared->gather;
-    for (size_t e = 0; e < n; e++) all = all && experts[e].integers && !experts[e].gather;
-    for (size_t e = 0; e < n; e++) experts[e].integers = all;
-    shared->integers = all;
-}
-
-/* Returns the number of routers. */
-static size_t of_experts(capp_layer *layer, size_t n) {
-    layer->router.integers = layer->shared_router.integers = false;
-    agree(layer->expert_up, n, layer->up.parts ? &layer->up : layer->expert_up);
-    agree(layer->expert_down, n, layer->expert_down);
-    return layer->shared_router.parts ? 2 : 1;
-}
-
 /* The inputs of `down` are the outputs of `up`, which are written in the order that `down` needs. */
 static capp_status order_outputs(binder *b, capp_matrix *up, capp_matrix *down) {
     const uint32_t *order = down->gather;
@@ -83,6 +65,38 @@ static capp_status order_outputs(binder *b, capp_matrix *up, capp_matrix *down) 
     for (size_t i = 0; i < up->n; i++) bias[i] = up->bias[i / up->columns * up->columns + order[i % up->columns]];
     up->outputs_bias = bias;
     return CAPP_OK;
+}
+
+/* Whether experts may have orders of inputs of their own. Then the inputs of each are made from the stream again. */
+static bool may_order(const capp_weights *w, const capp_layer *layer) {
+    const capp_hparams *h = &w->hparams;
+    return !layer->expert_in.parts && !w->arch->scaled_inputs && h->parallel == CAPP_SEQUENTIAL && !h->norm_after;
+}
+
+static void set_integers(capp_matrix *m, size_t n, bool integers) {
+    for (size_t i = 0; i < n; i++) {
+        m[i].integers = integers;
+        if (!integers) m[i].gather = NULL;
+    }
+}
+
+/* Makes all experts of a layer agree: all are integers or none are, because one product runs over all of them, and the
+ * shared expert reads the same rows. Adds the number of routers. */
+static capp_status of_experts(binder *b, capp_layer *layer, size_t *routers) {
+    const size_t n = b->w->hparams.experts, shared = layer->up.parts != 0;
+    capp_matrix *up = layer->expert_up, *down = layer->expert_down;
+    const bool ordered = may_order(b->w, layer);
+    capp_status st = CAPP_OK;
+    layer->router.integers = layer->shared_router.integers = false;
+    *routers += layer->shared_router.parts ? 2 : 1;
+    bool ups = !shared || (layer->up.integers && (ordered || !layer->up.gather)), downs = true;
+    for (size_t e = 0; e < n; e++) ups = ups && up[e].integers && (ordered || !up[e].gather);
+    set_integers(up, n, ups);
+    set_integers(&layer->up, shared, ups);
+    for (size_t e = 0; e < n; e++) downs = downs && down[e].integers && (!down[e].gather || capp_can_reorder(&up[e]));
+    set_integers(down, n, downs);
+    for (size_t e = 0; e < n && st == CAPP_OK; e++) st = order_outputs(b, &up[e], &down[e]);
+    return st;
 }
 
 static void find_matrix(capp_matrix *m) {
@@ -121,7 +135,7 @@ static capp_status find_integers(binder *b) {
             layer->mix_inner[j].integers = false;
             routers += layer->mix_inner[j].parts;
         }
-        if (layer->expert_up) routers += of_experts(layer, w->hparams.experts);
+        if (layer->expert_up && (st = of_experts(b, layer, &routers)) != CAPP_OK) return st;
         if ((st = order_outputs(b, &layer->up, &layer->down)) != CAPP_OK) return st;
     }
     for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
