@@ -236,8 +236,8 @@ def float8(weights, random, strategy="tensor", block=(16, 16), e5m2=False, scale
 
 def packed(name, method, resize=True, head=False, extra=None, each=({},), layers=None, **options):
     """The model's config, its tensors with products quantized, and the float32 tensors of the same values. options:
-    options of the method (act_order "experts": an order for each expert); each: further options, used product by product
-    in turn; extra(stem, weights): further tensors of a product."""
+    options of the method (act_order "experts": an order for each expert; "others": none for experts); each: further
+    options, used product by product in turn; extra(stem, weights): further tensors of a product."""
     random = np.random.default_rng(7)
     own, tensors = model(name, resize, layers)
     transposed = own["model_type"] == "gpt2"
@@ -250,9 +250,11 @@ def packed(name, method, resize=True, head=False, extra=None, each=({},), layers
             continue
         weights = values.T if transposed else values
         own_options = {**options, **each[chosen.index(tensor) % len(each)]}
+        expert = re.search(r"\.experts\.(\d+)\.", tensor)
         if own_options.get("act_order") == "experts":
-            expert = re.search(r"\.experts\.(\d+)\.", tensor)
             own_options["act_order"] = f"shared {expert[1]}" if expert else "shared"
+        elif own_options.get("act_order") == "others":
+            own_options["act_order"] = not expert and "shared"
         made, exact = method(weights, random, **own_options)
         stem = tensor.removesuffix(".weight")
         stored.update({f"{stem}.{suffix}": part for suffix, part in made.items()})

@@ -93,11 +93,12 @@ def test_no_integers(capp, folders, case):
 SEVERAL = {36: 96, 10: 32, 20: 64, 40: 128, 12: 64, 24: 128}
 
 
-@pytest.mark.parametrize("name", ["mixtral", "dots1"])
-def test_an_order_of_inputs_for_each_expert(build, capp, tmp_path, monkeypatch, name):
-    """Also beside a shared expert (dots1). Experts that take their inputs in the order of the first one show."""
+@pytest.mark.parametrize("name, order", [("mixtral", "experts"), ("dots1", "experts"), ("dots1", "others")])
+def test_an_order_of_inputs_for_each_expert(build, capp, tmp_path, monkeypatch, name, order):
+    """Also beside a shared expert (dots1), or for this one alone. Experts that take their inputs in the order of the first
+    one show."""
     monkeypatch.setattr(quantized, "SIZES", SEVERAL)
-    own, stored, plain = quantized.packed(name, quantized.gptq, act_order="experts")
+    own, stored, plain = quantized.packed(name, quantized.gptq, act_order=order)
     folder = quantized.write_folder(tmp_path / "stored", {**own, "quantization_config": dict(quantized.GPTQ, desc_act=True)}, stored)
     quantized.write_folder(tmp_path / "plain", own, plain)
     runs = tiny.reference(name)[:3]
@@ -109,7 +110,7 @@ def test_an_order_of_inputs_for_each_expert(build, capp, tmp_path, monkeypatch, 
     assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
     assert deciding(capp, folder) == "i16"
     wrong = np.concatenate(tiny.scored(build, folder, runs, context, "avx2:i16", sabotage="expert_order"))
-    assert np.abs(wrong - exact).max() > 0.05 and np.abs(wrong - exact).mean() > 0.01
+    assert order == "others" or (np.abs(wrong - exact).max() > 0.05 and np.abs(wrong - exact).mean() > 0.01)
 
 
 # Matrices that llama.cpp's quantizer leaves as they are.
