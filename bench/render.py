@@ -28,7 +28,7 @@ All numbers are measured. `make bench` repeats the measurement; results on other
 DEFAULTS = """## Defaults
 
 What `--precision auto` computes with. *Integers*: all matrices of the model's layers are stored as integers (Q4_0 to Q8_0, Q2_K to
-Q6_K, IQ4_NL, IQ4_XS, MXFP4; in folders GPTQ, AWQ and compressed-tensors with 4 or 8 bits, in groups of a multiple of 32 inputs,
+Q6_K, IQ4_NL, IQ4_XS, MXFP4; in folders GPTQ, AWQ and compressed-tensors with 2, 3, 4 or 8 bits, in groups of a multiple of 32 inputs,
 with scales of 16 bits), the head as integers or floats, and no adapter changes them; such a model is decided in i16, any other in f32.
 Routers may be floats, too, and so may the matrices around side embeddings (Gemma 3n and 4). Where two precisions are
 named, the first scores all rows and the second scores close rows again. With AVX2 alone a model most of whose weights are numbers

@@ -127,6 +127,7 @@ int serve_command(const options *settings) {
     memset(located, 0, settings->n_given * sizeof *located);
     o.models = models;
     o.model_options = settings->model_options;
+    o.precisions = precision_names;
     o.quiet = settings->quiet;
     if (read_all(&o, models, located, &memory, settings, &err))
         code = serve(&o);

@@ -65,8 +65,8 @@ static bool open_model(server *s, model *m, capp_progress_fn progress, capp_erro
     if (capp_chat_open(&m->chat, m->model, NULL, &m->chat_error) != CAPP_OK) m->chat = NULL;
     capp_model_get_info(m->model, &m->info);
     m->opened = true;
-    log_event(s, "opened", "%s: %s, precision %d, %s, %.3f seconds", m->name, m->path, (int)m->info.precision,
-              m->info.isa, m->info.load_seconds);
+    log_event(s, "opened", "%s: %s, precision %s, %s, %.3f seconds", m->name, m->path,
+              s->options->precisions[m->info.precision], m->info.isa, m->info.load_seconds);
     return true;
 }
 

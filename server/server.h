@@ -39,6 +39,7 @@ typedef struct serve_options {
     uint16_t port;                    /* 0: any free port; the log tells which */
     const char *key;                  /* requests must have it; NULL: none */
     capp_model_options model_options; /* memory and weights_memory are for all models together */
+    const char *const *precisions;    /* the name of each capp_precision */
     double wave_seconds;
     size_t most_requests;   /* in the queue; more get 429 */
     size_t most_body;       /* bytes */

@@ -13,7 +13,7 @@ import test_gguf_types
 
 NAMES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"]
 # Folders whose blocks have these types (kernel/quant_blocks.h), of tests/quantized.py.
-FOLDERS = ["gptq", "gptq-no-index", "gptq-one-group", "gptq-8-64", "gptq-shared-order", "awq", "int4-shared-order", "int8", "w8a8"]
+FOLDERS = ["gptq", "gptq-2", "gptq-3", "gptq-grouped", "gptq-experts-order", "gptq-no-index", "gptq-one-group", "gptq-8-64", "gptq-shared-order", "awq", "int4-shared-order", "int8", "w8a8"]
 NAMES += FOLDERS
 I8_NAMES = ["Q4_1", "Q6_K", "gptq"]  # with one offset or scale a block, with many, and from a folder
 MIXED_NAMES = ["Q4_1", "Q6_K"]  # of with_outliers

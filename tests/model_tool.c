@@ -141,6 +141,8 @@ LAYERS(expert_scale, layer->expert_scale = NULL)
 LAYERS(router_bias, layer->router.bias = NULL)
 LAYERS(expert_biases,
        for (size_t e = 0; e < w->hparams.experts; e++) layer->expert_up[e].bias = layer->expert_down[e].bias = NULL)
+LAYERS(expert_order, for (size_t e = 1; layer->expert_up && e < w->hparams.experts; e++) layer->expert_up[e].gather =
+                         layer->expert_up->gather)
 WEIGHTS(experts_used, w->hparams.experts_used--)
 WEIGHTS(router_sigmoid, w->hparams.router_sigmoid = false)
 WEIGHTS(router_scale, w->hparams.router_scale = 1)
@@ -254,6 +256,7 @@ static const struct {
     WAY(head_bias),
     WAY(router_bias),
     WAY(expert_biases),
+    WAY(expert_order),
     WAY(experts_used),
     WAY(router_norm),
     WAY(near),

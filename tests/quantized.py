@@ -149,9 +149,10 @@ def turned(stored):
 
 def groups_of(k, group, act_order, random):
     """[k] the group of each input; group: its size, -1: all inputs. act_order: "shared" is one order for all weights with
-    as many inputs, as products of the same inputs have it."""
+    as many inputs, as products of the same inputs have it; "shared 1" and so on are others."""
     groups = np.arange(k) // (k if group == -1 else group)
-    random = np.random.default_rng(k) if act_order == "shared" else random
+    if str(act_order).startswith("shared"):
+        random = np.random.default_rng([k, *map(int, act_order.split()[1:])] if act_order != "shared" else k)
     return groups[random.permutation(k)] if act_order else groups
 
 
@@ -235,8 +236,8 @@ def float8(weights, random, strategy="tensor", block=(16, 16), e5m2=False, scale
 
 def packed(name, method, resize=True, head=False, extra=None, each=({},), layers=None, **options):
     """The model's config, its tensors with products quantized, and the float32 tensors of the same values. options:
-    options of the method; each: further options, used product by product in turn; extra(stem, weights): further tensors
-    of a product."""
+    options of the method (act_order "experts": an order for each expert; "others": none for experts); each: further
+    options, used product by product in turn; extra(stem, weights): further tensors of a product."""
     random = np.random.default_rng(7)
     own, tensors = model(name, resize, layers)
     transposed = own["model_type"] == "gpt2"
@@ -248,7 +249,13 @@ def packed(name, method, resize=True, head=False, extra=None, each=({},), layers
             stored[tensor] = plain[tensor] = values
             continue
         weights = values.T if transposed else values
-        made, exact = method(weights, random, **{**options, **each[chosen.index(tensor) % len(each)]})
+        own_options = {**options, **each[chosen.index(tensor) % len(each)]}
+        expert = re.search(r"\.experts\.(\d+)\.", tensor)
+        if own_options.get("act_order") == "experts":
+            own_options["act_order"] = f"shared {expert[1]}" if expert else "shared"
+        elif own_options.get("act_order") == "others":
+            own_options["act_order"] = not expert and "shared"
+        made, exact = method(weights, random, **own_options)
         stem = tensor.removesuffix(".weight")
         stored.update({f"{stem}.{suffix}": part for suffix, part in made.items()})
         stored.update(extra(stem, values) if extra else {})
@@ -474,6 +481,7 @@ CASES = {
     "gptq-transposed": ("gpt2", gptq, GPTQ, {}),
     "gptq-grouped": ("bloom", gptq, GPTQ, dict(act_order=True)),
     "gptq-experts": ("qwen3moe", gptq, GPTQ, {}),
+    "gptq-experts-order": ("mixtral", gptq, dict(GPTQ, desc_act=True), dict(act_order="experts")),
     "gptq-experts-mixtral": ("mixtral", gptq, dict(GPTQ, group_size=16), dict(group=16)),
     "gptq-dynamic": ("ministral", gptq, dict(GPTQ, lm_head=True, dynamic={"+:.*down.*": {"bits": 8}}),
                      dict(head=True, each=[dict(bits=8), dict(), dict(bits=2, group=16)])),

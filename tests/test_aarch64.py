@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not (BUILD / "capp").exists(), reason="no build-
 PROCESSORS = {"cortex-a53": ("neon",), "neoverse-n1": ("neon", "neondot"),
               "max,sve=off": ("neon", "neondot", "neoni8mm", "neonbf16"), "max": ("neon", "neondot", "neoni8mm", "neonbf16")}
 KERNELS = ("test_bits", "test_integers", "test_kernels", "test_products", "test_unpack")
-REST = ("test_available", "test_gguf", "test_math", "test_plan", "test_vocab")
+REST = ("test_available", "test_gguf", "test_math", "test_plan", "test_quant_blocks", "test_vocab")
 WHOLE = ("test_engine", "test_parts")  # of these the tests of neon alone; the others take minutes under emulation
 BF16 = ("test_engine", "test_parts", "test_precision", "test_products")
 # Programs and the names of their tests that make test runs. It builds these programs.

@@ -1,6 +1,7 @@
 """The benchmark's counts and claims (bench/): the token tree that it counts is the one that the engine runs, and bars
 are compared as written."""
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 import base  # noqa: E402
 import calibration  # noqa: E402
+import check_decisions  # noqa: E402
 import classes  # noqa: E402
 import engine  # noqa: E402
 import flops  # noqa: E402
@@ -186,3 +188,45 @@ def test_the_page_has_classes_with_memory_and_precisions(tmp_path):
     assert "| 30B-A3B Q4_K_M, 24 layers | prefill, 512 tokens | AVX2 and AVX-VNNI | capp | 2.000 | 1 |  | 0.10 | 4.00 | 25 % of mixed |" in page
     assert "| llama-bench | 3.000 | 1 | 1.50 | 4.00 | 1.00 |  |" in page and "at least 125 of 128 experts" in page
     assert "| 7B Q4_K_M | AVX2 and AVX-VNNI | `avxvnni` | **32.0** | 16.0 | 8.0 | – | mixed, i16 |" in page
+
+
+# ---- bench/check_decisions.py ----------------------------------------------------------------------------------------
+
+# Scores rows: float32 decides for the first completion everywhere, auto for the second one in so many rows.
+DECIDES = """#!/usr/bin/env python3
+import json, sys
+out, others = sys.argv[sys.argv.index("-o") + 1], 0 if "f32" in sys.argv else %d
+rows = open(sys.argv[-1]).readlines()
+open(out, "w").writelines(json.dumps({"index": int(i < others), "probabilities": [0.6, 0.4]}) + "\\n" for i in range(len(rows)))
+"""
+
+
+def checked(*options):
+    return subprocess.run([sys.executable, ROOT / "bench" / "check_decisions.py", *map(str, options)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("others, status", [(0, 0), (1, 0), (2, 1)])
+def test_too_many_other_decisions_fail(shared, tmp_path, others, status):
+    """One of 63 rows may differ."""
+    fake = tmp_path / "capp"
+    fake.write_text(DECIDES % others)
+    fake.chmod(0o755)
+    done = checked(tmp_path / "rows", "--capp", fake, "--model", "smollm2", "--task", "copa", "--every", 8)
+    assert done.returncode == status, done.stderr
+    assert f"smollm2, auto: {others} of 63 rows differ; at most 1 may" in done.stdout
+    assert done.stdout.count(", gap 0.40547") == others
+
+
+def test_how_many_decisions_may_differ():
+    """In a sample, as few as a model with 6 other decisions in all rows shows in 19 of 20 samples."""
+    assert [check_decisions.most_of(rows) for rows in (1, 63, 896, 3580, 7160)] == [0, 1, 2, 5, 6]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("model", ["smollm2", "gemma3"])
+def test_auto_decides_as_float32(capp, shared, request, tmp_path, model):
+    """Of each eighth row. bench/check_decisions.py FOLDER compares all."""
+    request.getfixturevalue(model)
+    done = checked(tmp_path, "--capp", capp, "--model", model, "--every", 8, "--threads", os.cpu_count())
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -254,6 +254,15 @@ def test_integers(capp, pair, experts):
             assert logprobs(capp, model, "i16", "--isa", isa, "--weights-memory", some) == plain, (isa, some)
 
 
+@pytest.mark.parametrize("kind", sorted(set(INTEGERS)))
+def test_integers_are_near_float32(build, pair, kind):
+    """In every type, by the tolerances of real models; i8, which leaves the low digits out, exceeds them."""
+    model = pair([kind])[0]
+    exact, near, rough = (np.array(scored(build, model, isa).split(), float) for isa in ("avx2", "avx2:i16", "avx2:i8"))
+    assert 0 < np.abs(near - exact).max() <= 5e-3 and np.abs(near - exact).mean() <= 1e-3
+    assert np.abs(rough - exact).max() > 5e-3 and np.abs(rough - exact).mean() > 1e-3
+
+
 @pytest.mark.parametrize("experts", [None, EXPERTS])
 def test_cached_integers_take_as_much_as_in_the_file(capp, pair, experts):
     """Also in matrices whose rows have several types, such as q, k and v. Panels have headers, and some are not full."""

@@ -55,9 +55,9 @@ def test_folders_of_libraries(build, tmp_path, case):
 
 # ---- Precision i16 -------------------------------------------------------------------------------------------------
 
-# Cases whose products are all integers of 4 or 8 bits, in groups of a multiple of 32 inputs.
-WHOLE = ("gptq", "gptq-v2", "gptq-one-group", "gptq-no-index", "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq",
-         "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
+# Cases whose products are all integers in groups of a multiple of 32 inputs.
+WHOLE = ("gptq", "gptq-2", "gptq-3", "gptq-grouped", "gptq-experts-order", "gptq-v2", "gptq-one-group", "gptq-no-index",
+         "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq", "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
          "w8a8")  # fmt: skip
 UNITS = ("ref", "avx2", "avxvnni", "avx512vnni")
 
@@ -83,10 +83,34 @@ def deciding(capp, folder):
     return json.loads(done.stdout)["deciding"]
 
 
-@pytest.mark.parametrize("case", ["gptq-2", "gptq-8", "gptq-experts-mixtral", "fp8", "nvfp4", "bnb-4", "w8a8-groups"])
+@pytest.mark.parametrize("case", ["gptq-8", "gptq-experts-mixtral", "fp8", "nvfp4", "bnb-4", "w8a8-groups"])
 def test_no_integers(capp, folders, case):
-    """Other bits, groups of 16, scales of float32: float32 decides."""
+    """Groups of 16, scales of float32: float32 decides."""
     assert deciding(capp, folders(case)[0]) == "f32"
+
+
+# Sizes with which all products of mixtral and dots1 have several groups of 32 inputs.
+SEVERAL = {36: 96, 10: 32, 20: 64, 40: 128, 12: 64, 24: 128}
+
+
+@pytest.mark.parametrize("name, order", [("mixtral", "experts"), ("dots1", "experts"), ("dots1", "others")])
+def test_an_order_of_inputs_for_each_expert(build, capp, tmp_path, monkeypatch, name, order):
+    """Also beside a shared expert (dots1), or for this one alone. Experts that take their inputs in the order of the first
+    one show."""
+    monkeypatch.setattr(quantized, "SIZES", SEVERAL)
+    own, stored, plain = quantized.packed(name, quantized.gptq, act_order=order)
+    folder = quantized.write_folder(tmp_path / "stored", {**own, "quantization_config": dict(quantized.GPTQ, desc_act=True)}, stored)
+    quantized.write_folder(tmp_path / "plain", own, plain)
+    runs = tiny.reference(name)[:3]
+    context = runs[0]["context"]
+    exact = np.concatenate(tiny.scored(build, tmp_path / "plain", runs, context))
+    got = [tiny.scored(build, folder, runs, context, isa + ":i16") for isa in UNITS]
+    assert all(one == got[0] for one in got)
+    errors = np.abs(np.concatenate(got[0]) - exact)
+    assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
+    assert deciding(capp, folder) == "i16"
+    wrong = np.concatenate(tiny.scored(build, folder, runs, context, "avx2:i16", sabotage="expert_order"))
+    assert order == "others" or (np.abs(wrong - exact).max() > 0.05 and np.abs(wrong - exact).mean() > 0.01)
 
 
 # Matrices that llama.cpp's quantizer leaves as they are.
@@ -127,25 +151,32 @@ def test_integers_beside_usual_floats(build, capp, tmp_path, monkeypatch, name):
 def shifted(tensors, suffix, change):
     for name in tensors:
         if name.endswith(suffix):
-            tensors[name][2] = change(np.frombuffer(tensors[name][2], np.int32 if suffix != ".scales" else np.float16),
-                                      tensors[name][1]).tobytes()  # fmt: skip
+            values = np.frombuffer(tensors[name][2], np.int32 if suffix != ".scales" else np.float16)
+            tensors[name][2] = change(values.reshape(tensors[name][1])).tobytes()
+
+
+def middle_zeros(values, bits):
+    """The zeros of symmetric weights instead of those in the file."""
+    groups, words = values.shape
+    return quantized.packed_bits(np.full((words * 32 // bits, groups), 2 ** (bits - 1) - 1), bits).T
 
 
 SABOTAGE = {
-    "a zero is dropped": (".qzeros", lambda values, shape: np.full_like(values, 0x77777777)),
-    "the scale of another group": (".scales", lambda values, shape: np.roll(values.reshape(shape), 1, axis=0)),
-    "the order of inputs is ignored": (".g_idx", lambda values, shape: np.sort(values)),
+    "a zero is dropped": (".qzeros", middle_zeros),
+    "the scale of another group": (".scales", lambda values, bits: np.roll(values, 1, axis=0)),
+    "the order of inputs is ignored": (".g_idx", lambda values, bits: np.sort(values)),
 }
+OTHER_BITS = [(way, case) for way in ("a zero is dropped", "the scale of another group") for case in ("gptq-2", "gptq-3")]
 
 
-@pytest.mark.parametrize("way", SABOTAGE)
-def test_sabotage_shows(build, folders, tmp_path, way):
+@pytest.mark.parametrize("way, case", [*((way, "gptq-shared-order") for way in SABOTAGE), *OTHER_BITS])
+def test_sabotage_shows(build, folders, tmp_path, way, case):
     """The tolerances of test_integers find products that leave a part of the format out."""
     suffix, change = SABOTAGE[way]
-    runs = tiny.reference("llama")[:3]
-    exact = np.concatenate(tiny.scored(build, folders("gptq-shared-order")[0], runs, runs[0]["context"]))
-    shutil.copytree(folders("gptq-shared-order")[0], tmp_path / "model")
-    rewritten(tmp_path / "model", lambda tensors, q, c: shifted(tensors, suffix, change))
+    runs = tiny.reference(CASES[case][0])[:3]
+    exact = np.concatenate(tiny.scored(build, folders(case)[0], runs, runs[0]["context"]))
+    shutil.copytree(folders(case)[0], tmp_path / "model")
+    rewritten(tmp_path / "model", lambda tensors, q, c: shifted(tensors, suffix, lambda values: change(values, q["bits"])))
     got = np.concatenate(tiny.scored(build, tmp_path / "model", runs, runs[0]["context"], "avx2:i16"))
     assert np.abs(got - exact).max() > 0.05 and np.abs(got - exact).mean() > 0.01
 

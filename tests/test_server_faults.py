@@ -496,6 +496,8 @@ def test_a_model_that_cannot_be_opened(tmp_path, tiny_model):
             server.fails("/v1/completions", {"model": "bad", "prompt": "a"}, 500, "the model 'bad' cannot be opened")
         assert "bad.gguf" in server.log.read_text()
         assert server.post("/v1/completions", model="tiny", prompt="a")["choices"]
+        opened = next(line for line in server.log.read_text().splitlines() if '"opened"' in line)
+        assert ", precision f32, " in opened, opened
 
 
 BODIES = [("/v1/completions", {"model": "tiny", "prompt": "the", "echo": True, "logprobs": 2, "max_tokens": 3, "stop": ["a"], "n": 2, "seed": 1}),

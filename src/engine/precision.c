@@ -127,9 +127,10 @@ capp_status capp_precision_check_weights(capp_precision precision, const capp_we
         [CAPP_PRECISION_I16] = "i16", [CAPP_PRECISION_I8] = "i8", [CAPP_PRECISION_MIXED] = "mixed"};
     const char *name = names[precision];
     if (!name || w->n_integers) return CAPP_OK;
-    return capp_fail(err, CAPP_EUNSUPPORTED,
-                     "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, "
-                     "MXFP4; GPTQ, AWQ and compressed-tensors with 4 or 8 bits in groups of 32 or more inputs)%s, "
-                     "so precision %s has nothing to compute with; ask for f32 or auto",
-                     capp_source_path(w->source), w->deltas ? " without an adapter" : "", name);
+    return capp_fail(
+        err, CAPP_EUNSUPPORTED,
+        "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, "
+        "MXFP4; GPTQ, AWQ and compressed-tensors in groups of 32 or more inputs, with scales of 16 bits)%s, "
+        "so precision %s has nothing to compute with; ask for f32 or auto",
+        capp_source_path(w->source), w->deltas ? " without an adapter" : "", name);
 }

@@ -102,6 +102,29 @@ static void gather_rows(void *user, size_t task, int worker) {
         memcpy(f->gathered + i * bytes, f->h + f->chosen[i] * bytes, bytes);
 }
 
+/* Whether some expert or the shared one, whose order f->h has, has an order of inputs of its own. */
+static bool are_ordered(const routing *x) {
+    const capp_weights *w = x->f->weights;
+    bool any = x->layer->up.gather;
+    if (capp_products_of(w, x->layer->expert_up) != w->integers) return false;
+    for (size_t e = 0; e < w->hparams.experts; e++) any = any || x->layer->expert_up[e].gather;
+    return any;
+}
+
+/* As gather_rows, for such experts. A task is an expert that some row chose. */
+static void gather_ordered(void *user, size_t task, int worker) {
+    const routing *x = user;
+    capp_forward *f = x->f;
+    const capp_pick *pick = &f->picks[task];
+    const capp_norm *norm = x->layer->expert_norm.weight ? &x->layer->expert_norm : &x->layer->feed_norm;
+    const size_t width = f->weights->hparams.width;
+    float *normed = f->scratch + (size_t)worker * f->scratch_stride;
+    for (size_t i = pick->first; i < pick->first + pick->rows; i++) {
+        capp_norm_row(f->weights, norm, normed, f->x + f->chosen[i] * width, width);
+        capp_narrow_row(f, &x->layer->expert_up[pick->expert], f->gathered, i, normed);
+    }
+}
+
 /* Writes a row's inputs of each expert that it chose, times its share. */
 static void gather_scaled(void *user, size_t task, int worker) {
     const routing *x = user;
@@ -230,6 +253,8 @@ void capp_experts(capp_forward *f, const capp_layer *layer, size_t rows) {
     if (layer->expert_in.parts) capp_product(f, &layer->expert_in, f->h, f->h_stride, f->u, h->width, rows, false);
     if (f->weights->arch->scaled_inputs)
         run_chunks(&x, gather_scaled, rows);
+    else if (are_ordered(&x))
+        capp_pool_run(f->pool, gather_ordered, &x, n);
     else
         run_chunks(&x, layer->expert_in.parts ? gather_latent : gather_rows, x.n);
     capp_product_experts_activated(f, layer, n, x.n);

@@ -291,7 +291,8 @@ static void shift_feed(phase *p, const capp_layer *layer, bool last) {
 static void feed(phase *p, const capp_layer *layer, bool last) {
     capp_forward *f = p->f;
     p->norm = layer->expert_norm.weight ? &layer->expert_norm : &layer->feed_norm;
-    p->next = layer->expert_in.parts ? &layer->expert_in : layer->expert_up ? layer->expert_up : &layer->up;
+    p->next = layer->expert_up && !layer->up.parts ? layer->expert_up : &layer->up;
+    if (layer->expert_in.parts) p->next = &layer->expert_in;
     p->router = layer->expert_up && !f->weights->arch->early_router ? &layer->router : NULL;
     p->router_norm = &layer->router_norm;
     p->scale = 1;

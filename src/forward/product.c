@@ -91,6 +91,12 @@ static void multiply_whole(const product *p, const work *x, const panel_group *g
                              p->add);
 }
 
+/* Adds the sums of a group of panels, c [rows][ldc], to y. */
+static void add_sums(const product *p, const work *x, const panel_group *g, const float *c, size_t ldc) {
+    const size_t n = least(x->m->columns - g->begin * p->products->nr, g->n * p->products->nr);
+    for (size_t r = 0; r < x->rows; r++) p->f->weights->kernels->add(g->y + r * p->ldy, c + r * ldc, n);
+}
+
 /* Computes one part of k after another, each for all rows. Sums that are added to y stay in scratch until they are
  * complete. */
 static void multiply_parts(const product *p, const work *x, const panel_group *g, float *scratch) {
@@ -105,8 +111,7 @@ static void multiply_parts(const product *p, const work *x, const panel_group *g
                 multiply(p, parts[i], c + r * ldc + i * nr, ldc, x->row + r, least(x->rows - r, BLOCK_ROWS),
                          columns_of(x->m, nr, g->begin + i), from);
     }
-    for (size_t r = 0; p->add && r < x->rows; r++)
-        w->kernels->add(g->y + r * p->ldy, c + r * ldc, least(x->m->columns - g->begin * nr, g->n * nr));
+    if (p->add) add_sums(p, x, g, c, ldc);
 }
 
 static const float *rows_of_task(const product *p, const work *x) {
@@ -120,8 +125,7 @@ static bool multiply_few(const product *p, const work *x, const panel_group *g, 
     for (size_t i = 0; i < g->n; i++)
         if (!capp_matrix_few(p->f->weights, x->m, g->begin + i, c + i * nr, ldc, rows_of_task(p, x), p->ldx, x->rows))
             return false;
-    for (size_t r = 0; p->add && r < x->rows; r++)
-        p->f->weights->kernels->add(g->y + r * p->ldy, c + r * ldc, least(x->m->columns - g->begin * nr, g->n * nr));
+    if (p->add) add_sums(p, x, g, c, ldc);
     return true;
 }
 
@@ -255,10 +259,11 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
     size_t nr = p->products->nr, width = GROUP_PANELS * nr, ld = m->parts * width, begin = g->begin * nr;
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
+    const float *bias = m->outputs && p->products == f->weights->integers ? m->outputs_bias : m->bias;
     for (size_t r = 0; r < rows; r++) {
         float *gate = sums + r * ld;
-        for (size_t part = 0; m->bias && part < m->parts; part++)
-            f->weights->kernels->add(gate + part * width, m->bias + part * m->columns + begin, columns);
+        for (size_t part = 0; bias && part < m->parts; part++)
+            f->weights->kernels->add(gate + part * width, bias + part * m->columns + begin, columns);
         activate(f->weights, &m->curve, gate, gate + width, columns);
         products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }

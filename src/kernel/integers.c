@@ -161,7 +161,8 @@ static void read_MXFP4(block *restrict y, const uint8_t *restrict b) {
     look_up(y->number, b + 1, capp_fp4_levels);
 }
 
-/* Blocks of kernel/quant_blocks.h. head: the scale's word without its lowest byte, or all of it. */
+/* ---- Blocks of kernel/quant_blocks.h ---- */
+
 static float group_scale(uint32_t head) {
     float scale;
     head &= CAPP_GROUP_SCALE;
@@ -169,50 +170,58 @@ static float group_scale(uint32_t head) {
     return scale;
 }
 
-static void read_group_4(block *restrict y, const uint8_t *restrict b, uint32_t head, size_t n) {
+/* 32 numbers of 2 bits, or of 3, whose third bits follow. */
+static void small_numbers(int8_t *restrict out, const uint8_t *restrict b, unsigned bits) {
+    for (int i = 0; i < 32; i++) {
+        const int low = b[i / 16 * 4 + i % 4] >> i / 4 % 4 * 2 & 3, third = bits > 2 ? b[8 + i % 4] >> i / 4 & 1 : 0;
+        out[i] = (int8_t)(low | third << 2);
+    }
+}
+
+/* n numbers of 2 to 4 bits. */
+static void read_group(block *restrict y, const uint8_t *restrict b, unsigned bits, size_t n) {
+    if (n == K) b++; /* the lowest byte of the head, which others leave out */
+    const uint32_t head = (uint32_t)b[0] << 8 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 24;
     for (size_t g = 0; g < n / 32; g++) {
+        const uint8_t *numbers = b + 3 + 4 * bits * g;
         y[g].scale[0] = group_scale(head);
-        nibbles(y[g].number, b + 16 * g);
+        if (bits == 4)
+            nibbles(y[g].number, numbers);
+        else
+            small_numbers(y[g].number, numbers, bits);
         subtract(y[g].number, (int)(head >> 8 & 15));
     }
 }
 
-static void read_group_8(block *restrict y, const uint8_t *restrict b, uint32_t head, size_t n) {
+static void read_group_8(block *restrict y, const uint8_t *restrict b, size_t n) {
+    uint32_t head;
+    memcpy(&head, b, sizeof head);
     for (size_t g = 0; g < n / 32; g++) {
         y[g].scale[0] = group_scale(head);
         y[g].minimum[0] = y[g].scale[0] * (float)((int)(head & 255) - 128);
-        for (int i = 0; i < 32; i++) y[g].number[i] = (int8_t)(b[32 * g + (size_t)i] - 128);
+        for (int i = 0; i < 32; i++) y[g].number[i] = (int8_t)(b[4 + 32 * g + (size_t)i] - 128);
     }
 }
 
-static uint32_t load_head(const uint8_t *b) {
-    uint32_t head;
-    memcpy(&head, b, sizeof head);
-    return head;
-}
-
-static void read_G4_32(block *restrict y, const uint8_t *restrict b) {
-    read_group_4(y, b + 3, (uint32_t)b[0] << 8 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 24, 32);
-}
-
-static void read_G4_64(block *restrict y, const uint8_t *restrict b) {
-    read_group_4(y, b + 4, load_head(b), 64);
-}
-
-static void read_G4_128(block *restrict y, const uint8_t *restrict b) {
-    read_group_4(y, b + 4, load_head(b), 128);
-}
+#define READ_GROUP(bits, size)                                                                                         \
+    static void read_G##bits##_##size(block *restrict y, const uint8_t *restrict b) {                                  \
+        read_group(y, b, bits, size);                                                                                  \
+    }
+#define READ_GROUPS(bits) READ_GROUP(bits, 32) READ_GROUP(bits, 64) READ_GROUP(bits, 128) READ_GROUP(bits, 256)
+READ_GROUPS(2)
+READ_GROUPS(3)
+READ_GROUPS(4)
 
 static void read_G8_32(block *restrict y, const uint8_t *restrict b) {
-    read_group_8(y, b + 4, load_head(b), 32);
+    read_group_8(y, b, 32);
 }
 
 static void read_G8_64(block *restrict y, const uint8_t *restrict b) {
-    read_group_8(y, b + 4, load_head(b), 64);
+    read_group_8(y, b, 64);
 }
 
 static void read_G8_128(block *restrict y, const uint8_t *restrict b) {
-    read_group_8(y, b + 4, load_head(b), 128);
+    read_group_8(y, b, 128);
 }
 
 const capp_integer_form *capp_integer_form_of(uint32_t type) {

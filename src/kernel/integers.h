@@ -91,13 +91,22 @@ typedef struct capp_integer_block {
     X(IQ4_XS, 256, 136, 32, 0, 127)                                                                                    \
     X(MXFP4, 32, 17, 32, 0, 12)                                                                                        \
     X(G4_32, 32, 19, 32, 0, 15)                                                                                        \
-    X(G4_64, 64, 36, 32, 0, 15)                                                                                        \
-    X(G4_128, 128, 68, 32, 0, 15)                                                                                      \
+    X(G4_64, 64, 35, 32, 0, 15)                                                                                        \
+    X(G4_128, 128, 67, 32, 0, 15)                                                                                      \
     X(G8_32, 32, 36, 32, 1, 128)                                                                                       \
     X(G8_64, 64, 68, 32, 1, 128)                                                                                       \
-    X(G8_128, 128, 132, 32, 1, 128)
+    X(G8_128, 128, 132, 32, 1, 128)                                                                                    \
+    X(G2_32, 32, 11, 32, 0, 3)                                                                                         \
+    X(G2_64, 64, 19, 32, 0, 3)                                                                                         \
+    X(G2_128, 128, 35, 32, 0, 3)                                                                                       \
+    X(G3_32, 32, 15, 32, 0, 7)                                                                                         \
+    X(G3_64, 64, 27, 32, 0, 7)                                                                                         \
+    X(G3_128, 128, 51, 32, 0, 7)                                                                                       \
+    X(G2_256, 256, 68, 32, 0, 3)                                                                                       \
+    X(G3_256, 256, 100, 32, 0, 7)                                                                                      \
+    X(G4_256, 256, 132, 32, 0, 15)
 
-/* The bits of the scale in the first word of a block of a type G4 or G8: kernel/quant_blocks.h. */
+/* The bits of the scale in the head of a block of a type G2, G3, G4 or G8: kernel/quant_blocks.h. */
 #define CAPP_GROUP_SCALE 0xfffff000u
 
 /* Levels of IQ4_NL and IQ4_XS; levels of MXFP4, doubled. */

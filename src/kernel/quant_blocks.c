@@ -6,7 +6,7 @@
 #include "kernel/integers.h"
 #include "kernel/quant.h"
 
-enum { LEAST = 32, MOST = 128 };
+enum { LEAST = 32, MOST = 256 };
 
 static size_t input_of(const capp_quant *q, size_t i) {
     return q->inputs ? q->inputs[i] : i;
@@ -21,10 +21,15 @@ static bool fits(const capp_quant *q, size_t size) {
 }
 
 static void choose(capp_quant *q) {
-    static const uint32_t types[2][3] = {{CAPP_TYPE_G4_32, CAPP_TYPE_G4_64, CAPP_TYPE_G4_128},
-                                         {CAPP_TYPE_G8_32, CAPP_TYPE_G8_64, CAPP_TYPE_G8_128}};
-    for (size_t i = 3; i > 0 && q->blocks == CAPP_TYPE_QUANTIZED; i--)
-        if (fits(q, (size_t)LEAST << (i - 1))) q->blocks = types[q->bits == 8][i - 1];
+    static const struct {
+        unsigned bits;
+        uint32_t type;
+    } types[] = {{2, CAPP_TYPE_G2_256}, {2, CAPP_TYPE_G2_128}, {2, CAPP_TYPE_G2_64}, {2, CAPP_TYPE_G2_32},
+                 {3, CAPP_TYPE_G3_256}, {3, CAPP_TYPE_G3_128}, {3, CAPP_TYPE_G3_64}, {3, CAPP_TYPE_G3_32},
+                 {4, CAPP_TYPE_G4_256}, {4, CAPP_TYPE_G4_128}, {4, CAPP_TYPE_G4_64}, {4, CAPP_TYPE_G4_32},
+                 {8, CAPP_TYPE_G8_128}, {8, CAPP_TYPE_G8_64},  {8, CAPP_TYPE_G8_32}};
+    for (size_t i = 0; i < sizeof types / sizeof *types && q->blocks == CAPP_TYPE_QUANTIZED; i++)
+        if (types[i].bits == q->bits && fits(q, capp_type_get(types[i].type).block_elems)) q->blocks = types[i].type;
 }
 
 /* inputs [k] = the inputs in the order of their groups; ends [groups]: room. */
@@ -39,7 +44,7 @@ void capp_quant_find_blocks(capp_quant *q, uint32_t *room) {
     const bool integers = q->layout == CAPP_QUANT_GPTQ || q->layout == CAPP_QUANT_AWQ ||
                           q->layout == CAPP_QUANT_PACKED || q->layout == CAPP_QUANT_INT8;
     q->blocks = CAPP_TYPE_QUANTIZED;
-    if (!integers || (q->bits != 4 && q->bits != 8) || q->scale_type == CAPP_TYPE_F32) return;
+    if (!integers || q->scale_type == CAPP_TYPE_F32) return;
     choose(q);
     if (q->blocks != CAPP_TYPE_QUANTIZED) return;
     sort_inputs(q, room, room + q->k);
@@ -51,20 +56,31 @@ static uint32_t head_of(const capp_quant *q, size_t row, size_t g) {
     const float scale = capp_quant_scale_of(q, row, g);
     uint32_t bits;
     memcpy(&bits, &scale, sizeof bits);
-    return (bits & CAPP_GROUP_SCALE) | capp_quant_zero_of(q, row, g) << (q->bits == 4 ? 8 : 0);
+    return (bits & CAPP_GROUP_SCALE) | capp_quant_zero_of(q, row, g) << (q->bits < 8 ? 8 : 0);
+}
+
+/* Writes 32 numbers of that many bits. to [4 * bits]. */
+static void put_numbers(unsigned char *to, const uint8_t *numbers, unsigned bits) {
+    if (bits == 8) {
+        memcpy(to, numbers, LEAST);
+        return;
+    }
+    if (bits == 4) {
+        for (size_t i = 0; i < 16; i++) to[i] = (unsigned char)(numbers[i] | numbers[i + 16] << 4);
+        return;
+    }
+    memset(to, 0, LEAST * bits / 8);
+    for (size_t i = 0; i < LEAST; i++) to[i / 16 * 4 + i % 4] |= (unsigned char)((numbers[i] & 3) << i / 4 % 4 * 2);
+    for (size_t i = 0; i < LEAST && bits == 3; i++) to[8 + i % 4] |= (unsigned char)(numbers[i] >> 2 << i / 4);
 }
 
 /* Writes a block of numbers [size]; returns its end. */
-static unsigned char *put_block(unsigned char *to, uint32_t type, uint32_t head, const uint8_t *numbers, size_t size) {
-    const size_t bytes = type == CAPP_TYPE_G4_32 ? 3 : 4;
+static unsigned char *put_block(unsigned char *to, const capp_quant *q, uint32_t head, const uint8_t *numbers,
+                                size_t size) {
+    const size_t each = LEAST * q->bits / 8, bytes = capp_type_get(q->blocks).block_bytes - size / LEAST * each;
     memcpy(to, (const char *)&head + sizeof head - bytes, bytes);
     to += bytes;
-    if (type == CAPP_TYPE_G8_32 || type == CAPP_TYPE_G8_64 || type == CAPP_TYPE_G8_128) {
-        memcpy(to, numbers, size);
-        return to + size;
-    }
-    for (size_t i = 0; i < size; i += LEAST)
-        for (size_t j = i; j < i + LEAST / 2; j++) *to++ = (unsigned char)(numbers[j] | numbers[j + LEAST / 2] << 4);
+    for (size_t i = 0; i < size; i += LEAST, to += each) put_numbers(to, numbers + i, q->bits);
     return to;
 }
 
@@ -86,7 +102,7 @@ void capp_quant_blocks(float *rows, const capp_quant *q, size_t first, size_t n,
         unsigned char *to = (unsigned char *)(rows + r * q->k);
         for (size_t i = 0; i < q->k; i += size) {
             for (size_t j = 0; j < size; j++) numbers[j] = from[input_of(q, i + j)];
-            to = put_block(to, q->blocks, head_of(q, row, q->group[input_of(q, i)]), numbers, size);
+            to = put_block(to, q, head_of(q, row, q->group[input_of(q, i)]), numbers, size);
         }
     }
 }

@@ -51,9 +51,10 @@ typedef struct capp_matrix {
     const float *factors; /* [n] of the rows, after the deltas are added; or NULL */
     bool integers;        /* every panel can be unpacked for products of integers */
     /* Only in products of integers, and only for folders whose groups are not of neighbors (act-order): */
-    const uint32_t *gather;  /* [k] weight i of a row belongs to input gather[i]; NULL: to input i */
-    const uint32_t *outputs; /* [columns] output i of a part is row outputs[i] of its source, as the next matrix needs
-                                it; NULL: row i */
+    const uint32_t *gather;    /* [k] weight i of a row belongs to input gather[i]; NULL: to input i */
+    const uint32_t *outputs;   /* [columns] output i of a part is row outputs[i] of its source, as the next matrix needs
+                                  it; NULL: row i */
+    const float *outputs_bias; /* bias in the order of outputs; NULL: no bias, or no outputs */
 } capp_matrix;
 
 typedef struct capp_norm {

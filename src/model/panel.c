@@ -85,7 +85,7 @@ const uint32_t *capp_integer_inputs(const capp_matrix *m) {
 }
 
 bool capp_can_reorder(const capp_matrix *m) {
-    if (!m->integers || m->bias || m->n_sources != m->parts) return false;
+    if (!m->integers || m->n_sources != m->parts) return false;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         if (t->type != CAPP_TYPE_QUANTIZED || ((const capp_quant *)t->data)->order || t->dims[1] != m->columns)

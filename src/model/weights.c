@@ -49,32 +49,54 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
     return st;
 }
 
-/* Makes all experts of a layer agree: all are integers or none are. One product runs over all of them, and the shared
- * expert reads the same rows, so none may have an order of inputs of its own. */
-static void agree(capp_matrix *experts, size_t n, capp_matrix *shared) {
-    bool all = shared->integers;
-    all = all && !shared->gather;
-    for (size_t e = 0; e < n; e++) all = all && experts[e].integers && !experts[e].gather;
-    for (size_t e = 0; e < n; e++) experts[e].integers = all;
-    shared->integers = all;
-}
-
-/* Returns the number of routers. */
-static size_t of_experts(capp_layer *layer, size_t n) {
-    layer->router.integers = layer->shared_router.integers = false;
-    agree(layer->expert_up, n, layer->up.parts ? &layer->up : layer->expert_up);
-    agree(layer->expert_down, n, layer->expert_down);
-    return layer->shared_router.parts ? 2 : 1;
-}
-
 /* The inputs of `down` are the outputs of `up`, which are written in the order that `down` needs. */
-static void order_outputs(const capp_hparams *h, capp_matrix *up, capp_matrix *down) {
-    if (!down->gather) return;
-    if (capp_can_reorder(up) && !h->streams)
-        up->outputs = down->gather;
-    else
-        down->integers = false;
+static capp_status order_outputs(binder *b, capp_matrix *up, capp_matrix *down) {
+    const uint32_t *order = down->gather;
     down->gather = NULL;
+    if (!order) return CAPP_OK;
+    if (!capp_can_reorder(up) || b->w->hparams.streams) {
+        down->integers = false;
+        return CAPP_OK;
+    }
+    up->outputs = order;
+    if (!up->bias) return CAPP_OK;
+    float *bias = capp_bind_new_floats(b, up->n);
+    if (!bias) return capp_bind_memory(b);
+    for (size_t i = 0; i < up->n; i++) bias[i] = up->bias[i / up->columns * up->columns + order[i % up->columns]];
+    up->outputs_bias = bias;
+    return CAPP_OK;
+}
+
+/* Whether experts may have orders of inputs of their own. Then the inputs of each are made from the stream again. */
+static bool may_order(const capp_weights *w, const capp_layer *layer) {
+    const capp_hparams *h = &w->hparams;
+    return !layer->expert_in.parts && !w->arch->scaled_inputs && h->parallel == CAPP_SEQUENTIAL && !h->norm_after;
+}
+
+static void set_integers(capp_matrix *m, size_t n, bool integers) {
+    for (size_t i = 0; i < n; i++) {
+        m[i].integers = integers;
+        if (!integers) m[i].gather = NULL;
+    }
+}
+
+/* Makes all experts of a layer agree: all are integers or none are, because one product runs over all of them, and the
+ * shared expert reads the same rows. Adds the number of routers. */
+static capp_status of_experts(binder *b, capp_layer *layer, size_t *routers) {
+    const size_t n = b->w->hparams.experts, shared = layer->up.parts != 0;
+    capp_matrix *up = layer->expert_up, *down = layer->expert_down;
+    const bool ordered = may_order(b->w, layer);
+    capp_status st = CAPP_OK;
+    layer->router.integers = layer->shared_router.integers = false;
+    *routers += layer->shared_router.parts ? 2 : 1;
+    bool ups = !shared || (layer->up.integers && (ordered || !layer->up.gather)), downs = true;
+    for (size_t e = 0; e < n; e++) ups = ups && up[e].integers && (ordered || !up[e].gather);
+    set_integers(up, n, ups);
+    set_integers(&layer->up, shared, ups);
+    for (size_t e = 0; e < n; e++) downs = downs && down[e].integers && (!down[e].gather || capp_can_reorder(&up[e]));
+    set_integers(down, n, downs);
+    for (size_t e = 0; e < n && st == CAPP_OK; e++) st = order_outputs(b, &up[e], &down[e]);
+    return st;
 }
 
 static void find_matrix(capp_matrix *m) {
@@ -100,8 +122,9 @@ static size_t count_left(const capp_weights *w) {
 
 /* Chooses the matrices that are integers. Routers are always floats: they are so small that they are hardly ever
  * quantized, and their numbers decide which experts run; so are products of low rank. */
-static void find_integers(const binder *b) {
+static capp_status find_integers(binder *b) {
     capp_weights *w = b->w;
+    capp_status st;
     size_t routers = 0;
     for (size_t i = 0; i < b->n_jobs; i++) find_matrix(b->jobs[i].matrix);
     for (size_t i = 0; i < w->hparams.layers; i++) {
@@ -112,11 +135,12 @@ static void find_integers(const binder *b) {
             layer->mix_inner[j].integers = false;
             routers += layer->mix_inner[j].parts;
         }
-        if (layer->expert_up) routers += of_experts(layer, w->hparams.experts);
-        order_outputs(&w->hparams, &layer->up, &layer->down);
+        if (layer->expert_up && (st = of_experts(b, layer, &routers)) != CAPP_OK) return st;
+        if ((st = order_outputs(b, &layer->up, &layer->down)) != CAPP_OK) return st;
     }
     for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
     w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
+    return CAPP_OK;
 }
 
 /* The share of the weights stored as integers whose numbers have more than 6 bits. */
@@ -182,7 +206,7 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
     if ((st = bind_scattered(&b)) != CAPP_OK) goto done;
     for (size_t i = 0; i < n; i++)
         if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
-    find_integers(&b);
+    if ((st = find_integers(&b)) != CAPP_OK) goto done;
     set_arithmetic(w, w->n_floats_only ? other : whole);
     for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i].matrix);
     w->wide = share_of_wide(&b);
