@@ -85,9 +85,6 @@ static whole w_dot(whole s, whole w, const char *p) {
     }
     return s;
 }
-static whole w_sum_bytes(whole w) {
-    return w_dot(w_set(0), w, "\1\1\1\1");
-}
 static whole w_times_256(whole s) {
     for (size_t i = 0; i < WIDTH; i++) s.lane[i] *= 256;
     return s;
@@ -150,8 +147,6 @@ static part f_of_half(whole w) {
     for (size_t i = 0; i < WIDTH; i++) v.lane[i] = capp_half_to_float((uint16_t)w.lane[i]);
     return v;
 }
-
-#include "kernel/integers_spread.inc"
 
 #include "kernel/integers_vnni.inc"
 

@@ -1,5 +1,5 @@
-/* What integers_spread.inc and integers_digits.inc need except the sums of products and the rows of a tile, with
- * vectors of 256 bits. */
+/* What integers_spread.inc and integers_tiles.inc need except the starts, the sums of products and the rows of a tile,
+ * with vectors of 256 bits. */
 #ifndef CAPP_KERNEL_INTEGERS_256_H
 #define CAPP_KERNEL_INTEGERS_256_H
 
@@ -55,9 +55,6 @@ V whole w_look_up(const int8_t *table, whole w) {
     const __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)table);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), w);
 }
-V whole w_sum_bytes(whole w) {
-    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), w), _mm256_set1_epi16(1));
-}
 V whole w_times_256(whole s) {
     return _mm256_slli_epi32(s, 8);
 }
@@ -107,7 +104,5 @@ V part f_of_half(whole w) {
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(w, w), 0xd8);
     return _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
 }
-
-#include "kernel/integers_spread.inc"
 
 #endif

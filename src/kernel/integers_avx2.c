@@ -7,16 +7,20 @@
  * A row without low digits, unless most rows of its tile have them, and a product of few rows, digit by digit:
  * VPMADDUBSW multiplies unsigned by signed bytes and adds pairs of products, in 16 bits, with saturation. Numbers of
  * types with minima are not negative: they are the unsigned bytes, and the signed ones are the digits, -128 .. 127.
- * Other numbers are the signed bytes; the unsigned ones are the digits of integer + 32,768, and the sum of high digits
- * starts from -128 times the sum of the numbers. `reach` quads are added in 16 bits before VPMADDWD adds their pairs to
- * 32 bits. Then 2 * reach products are in a lane of 16 bits:
+ * Other numbers are the signed bytes; the unsigned ones are the digits of integer + 32,768. `reach` quads are added in
+ * 16 bits before VPMADDWD adds their pairs to 32 bits. Then 2 * reach products are in a lane of 16 bits:
  *
  *                        with minima                 without
  *   reach 8, 8 quads     16 * 128 * 15 = 30,720      16 * 255 * 8  = 32,640
  *   reach 4              8 * 128 * 31  = 31,744      8 * 255 * 16  = 32,640
  *   reach 2                                          4 * 255 * 32  = 32,640
  *
- * All are below 2^15, so nothing saturates. Larger numbers have reach 0: they are always multiplied in 16 bits. */
+ * All are below 2^15, so nothing saturates. Larger numbers have reach 0: they are always multiplied in 16 bits.
+ *
+ * High digits and numbers without minima have a longer reach: all quads that share a scale. Their sum starts from -128
+ * times the sum of the lane's numbers. On the way it may wrap around, but only its end counts. There the digits are
+ * -127 .. 127, so with 16 products of numbers up to 16, or 8 of numbers up to 32, it is at most 32,512. Two products
+ * are at most 2 * 255 * 32 = 16,320, so VPMADDUBSW does not saturate. */
 enum { TILE_ROWS = 4 };
 
 #define INTEGERS_WHOLE
@@ -32,6 +36,18 @@ enum { FLAG = 64, EXTRA = FLAG + 2 * 32 * 16 };
 enum { FEW_ROWS = 8 };
 
 #include "kernel/integers_256.h"
+
+/* Starts are in 16 bits, in the lanes in which VPMADDUBSW has sums. */
+#define HAS_STARTS(minima) (!(minima))
+
+V whole w_add_surplus(whole s, whole w) {
+    return _mm256_add_epi16(s, _mm256_maddubs_epi16(_mm256_set1_epi8(-128), w));
+}
+V whole w_start(whole s) {
+    return _mm256_sub_epi16(_mm256_setzero_si256(), s);
+}
+
+#include "kernel/integers_spread.inc"
 
 _Static_assert(EXTRA == FLAG + 2 * BLOCK * NR, "two bytes a number");
 
@@ -101,10 +117,15 @@ static __attribute__((noinline)) void split(digits *y, const capp_digits *a, boo
     }
 }
 
-/* Adds `value` times the sums over n quads of digits to s [rows][2]. */
-INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, const int n, const bool minima,
-                      const int reach, const int rows, whole value) {
+/* Adds `value` times the sums over n quads of digits to s [rows][2]. start: of both vectors of sums, for a reach of n;
+ * or NULL. */
+INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, const char *start, const int n,
+                      const bool minima, const int reach, const int rows, whole value) {
     whole short_sum[TILE_ROWS * VECTORS];
+    if (start) {
+        UNROLL
+        for (int t = 0; t < rows * VECTORS; t++) short_sum[t] = w_load(start + t % VECTORS * WIDTH * 4);
+    }
     UNROLL
     for (int j = 0; j < n; j++) {
         const whole w0 = w_load(numbers + j * NR * 4), w1 = w_load(numbers + j * NR * 4 + WIDTH * 4);
@@ -113,8 +134,8 @@ INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, co
             const whole quad = load_quad(x[r], j);
             const whole p0 = minima ? _mm256_maddubs_epi16(w0, quad) : _mm256_maddubs_epi16(quad, w0);
             const whole p1 = minima ? _mm256_maddubs_epi16(w1, quad) : _mm256_maddubs_epi16(quad, w1);
-            short_sum[2 * r] = in_order(j % reach ? _mm256_add_epi16(short_sum[2 * r], p0) : p0);
-            short_sum[2 * r + 1] = in_order(j % reach ? _mm256_add_epi16(short_sum[2 * r + 1], p1) : p1);
+            short_sum[2 * r] = in_order(start || j % reach ? _mm256_add_epi16(short_sum[2 * r], p0) : p0);
+            short_sum[2 * r + 1] = in_order(start || j % reach ? _mm256_add_epi16(short_sum[2 * r + 1], p1) : p1);
         }
         if (j % reach != reach - 1 && j + 1 < n) continue;
         UNROLL
@@ -126,19 +147,18 @@ INLINE void dot_quads(whole *s, const uint8_t *const *x, const char *numbers, co
 INLINE void sum_digits(whole *s, const capp_digits *const *a, const char *b, const bool fine, const int h,
                        const int halves, const bool minima, const int reach, const int rows) {
     const int begin = h * BLOCK / halves;
-    const char *sums = b + (BLOCK + h * 4) * NR;
+    const char *numbers = b + begin * NR, *start = minima ? NULL : b + (BLOCK + h * 4) * NR;
     const uint8_t *x[TILE_ROWS];
     digits both[TILE_ROWS];
     UNROLL
-    for (int t = 0; t < rows * VECTORS; t++)
-        s[t] = minima ? w_set(0) : w_shift_left(w_load(sums + t % VECTORS * WIDTH * 4), 8);
+    for (int t = 0; t < rows * VECTORS; t++) s[t] = w_set(0);
     UNROLL
     for (int r = 0; r < rows; r++) x[r] = (minima ? (const uint8_t *)a[r]->digit : a[r]->high) + begin;
     for (int r = 0; fine && r < rows; r++) split(&both[r], a[r], minima), x[r] = both[r].high + begin;
-    for (int value = 256; value; value = fine && value > 1) {
-        dot_quads(s, x, b + begin * NR, QUADS / halves, minima, reach, rows, _mm256_set1_epi16((short)value));
-        for (int r = 0; fine && r < rows; r++) x[r] = both[r].low + begin;
-    }
+    dot_quads(s, x, numbers, start, QUADS / halves, minima, start ? QUADS : reach, rows, _mm256_set1_epi16(256));
+    if (!fine) return;
+    for (int r = 0; r < rows; r++) x[r] = both[r].low + begin;
+    dot_quads(s, x, numbers, NULL, QUADS / halves, minima, reach, rows, _mm256_set1_epi16(1));
 }
 
 /* fine: rows that have low digits. */

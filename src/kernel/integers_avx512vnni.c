@@ -61,9 +61,6 @@ V whole w_dot(whole s, whole w, const char *p) {
     memcpy(&quad, p, sizeof quad);
     return _mm512_dpbusd_epi32(s, _mm512_set1_epi32(quad), w);
 }
-V whole w_sum_bytes(whole w) {
-    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), w);
-}
 V whole w_times_256(whole s) {
     return _mm512_slli_epi32(s, 8);
 }
@@ -110,8 +107,6 @@ V part f_of_bits(whole w) {
 V part f_of_half(whole w) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w));
 }
-
-#include "kernel/integers_spread.inc"
 
 #include "kernel/integers_vnni.inc"
 

@@ -82,12 +82,6 @@ V whole w_look_up(const int8_t *table, whole w) {
     return (whole){words(vqtbl1q_s8(levels, vreinterpretq_u8_u32(w.lo))),
                    words(vqtbl1q_s8(levels, vreinterpretq_u8_u32(w.hi)))};
 }
-V uint32x4_t sums(uint32x4_t w) {
-    return vreinterpretq_u32_s32(vpaddlq_s16(vpaddlq_s8(bytes_of(w))));
-}
-V whole w_sum_bytes(whole w) {
-    return (whole){sums(w.lo), sums(w.hi)};
-}
 
 V part f_set(float x) {
     return (part){vdupq_n_f32(x), vdupq_n_f32(x)};
