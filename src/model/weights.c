@@ -49,12 +49,17 @@ capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, 
     return st;
 }
 
+/* Whether outputs can be written in the order of the next matrix's inputs. */
+static bool can_order(const binder *b, const capp_matrix *up) {
+    return capp_can_reorder(up) && !b->w->hparams.streams;
+}
+
 /* The inputs of `down` are the outputs of `up`, which are written in the order that `down` needs. */
 static capp_status order_outputs(binder *b, capp_matrix *up, capp_matrix *down) {
     const uint32_t *order = down->gather;
     down->gather = NULL;
     if (!order) return CAPP_OK;
-    if (!capp_can_reorder(up) || b->w->hparams.streams) {
+    if (!can_order(b, up)) {
         down->integers = false;
         return CAPP_OK;
     }
@@ -93,7 +98,7 @@ static capp_status of_experts(binder *b, capp_layer *layer, size_t *routers) {
     for (size_t e = 0; e < n; e++) ups = ups && up[e].integers && (ordered || !up[e].gather);
     set_integers(up, n, ups);
     set_integers(&layer->up, shared, ups);
-    for (size_t e = 0; e < n; e++) downs = downs && down[e].integers && (!down[e].gather || capp_can_reorder(&up[e]));
+    for (size_t e = 0; e < n; e++) downs = downs && down[e].integers && (!down[e].gather || can_order(b, &up[e]));
     set_integers(down, n, downs);
     for (size_t e = 0; e < n && st == CAPP_OK; e++) st = order_outputs(b, &up[e], &down[e]);
     return st;
