@@ -333,6 +333,7 @@ static const struct {
     {"gelu", case_gelu, {3072}},
     {"most", case_most, {2048}},
     {"exps", case_exps, {128}},
+    {"exps", case_exps, {1024}},
     {"logsumexp", case_logsumexp, {2048}},
 };
 

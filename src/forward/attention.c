@@ -23,7 +23,7 @@ typedef struct work {
 } work;
 
 /* Positions whose values and weights stay in the cache while all rows of a tile read them; a multiple of CAPP_LANES. */
-enum { BLOCK = 256 };
+enum { BLOCK = 128 };
 
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;

@@ -22,19 +22,5 @@
 
 #include "kernel/tiles.inc"
 
-#define X(name, type, parameters) .name = name,
-const capp_products capp_products_tiles = {.name = "bf16",
-                                           .nr = NR,
-                                           .element = sizeof(uint16_t),
-                                           .step = STEP,
-                                           .block = BLOCK_K,
-                                           .tail = MOST_TAIL,
-                                           .strip = STRIP_ROWS,
-                                           .rest = rest,
-                                           .panel_bytes = panel_bytes,
-                                           .unpack = capp_unpack_avx512bf16,
-                                           .unpack_quant = capp_unpack_quant_avx512bf16,
-                                           .put_column = put_column,
-                                           .put_rows = put_rows,
-                                           CAPP_PRODUCT_MAP(X)};
-#undef X
+const capp_products capp_products_tiles = {
+    .block = BLOCK_K, .tail = MOST_TAIL, .strip = STRIP_ROWS, .rest = rest, BF16_PRODUCTS};

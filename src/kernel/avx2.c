@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-enum { TILE_ROWS = 6, TILE_VECTORS = 4, PANEL_VECTORS = 1 };
+enum { TILE_ROWS = 6, TILE_VECTORS = 4, PANEL_VECTORS = 1, EXPS = 2 };
 
 #define UNPACK       capp_unpack_avx2
 #define FEW          capp_few_avx2
@@ -121,6 +121,17 @@ V __m256 times_power(__m256 p, __m256 n) {
 
 V v16 v_times_power(v16 p, v16 n) {
     return (v16){times_power(p.lo, n.lo), times_power(p.hi, n.hi)};
+}
+
+/* p * 2^64 has an exponent to which n can be added: only the product with 2^-64 rounds. For NaN, 0 is added. */
+V __m256 over_power(__m256 p, __m256 n) {
+    const __m256i raised = _mm256_castps_si256(_mm256_mul_ps(p, _mm256_set1_ps(0x1p64f)));
+    const __m256i changed = _mm256_add_epi32(raised, _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23));
+    return _mm256_mul_ps(_mm256_castsi256_ps(changed), _mm256_set1_ps(0x1p-64f));
+}
+
+V v16 v_over_power(v16 p, v16 n) {
+    return (v16){over_power(p.lo, n.lo), over_power(p.hi, n.hi)};
 }
 
 V float v_sum(v16 v) {

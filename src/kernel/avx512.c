@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-enum { TILE_ROWS = 12, TILE_VECTORS = 8, PANEL_VECTORS = 2 };
+enum { TILE_ROWS = 12, TILE_VECTORS = 8, PANEL_VECTORS = 2, EXPS = 4 };
 
 #define UNPACK       capp_unpack_avx512
 #define FEW          capp_few_avx512
@@ -92,6 +92,10 @@ V v16 v_round(v16 x) {
 }
 V v16 v_times_power(v16 p, v16 n) {
     return _mm512_scalef_ps(p, n);
+}
+
+V v16 v_over_power(v16 p, v16 n) {
+    return v_times_power(p, n);
 }
 
 V float v_sum(v16 v) {

@@ -57,16 +57,4 @@ V void s_end(sums *s, const int n, unsigned mode) {
 
 #include "kernel/dpbf16.inc"
 
-#define X(name, type, parameters) .name = name,
-const capp_products capp_products_fmabf16 = {.name = "bf16",
-                                             .nr = NR,
-                                             .element = sizeof(uint16_t),
-                                             .step = STEP,
-                                             .block = CAPP_BLOCK_K,
-                                             .panel_bytes = panel_bytes,
-                                             .unpack = capp_unpack_avx512bf16,
-                                             .unpack_quant = capp_unpack_quant_avx512bf16,
-                                             .put_column = put_column,
-                                             .put_rows = put_rows,
-                                             CAPP_PRODUCT_MAP(X)};
-#undef X
+const capp_products capp_products_fmabf16 = {.block = CAPP_BLOCK_K, BF16_PRODUCTS};

@@ -10,7 +10,7 @@
 
 #include <arm_neon.h>
 
-enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_VECTORS = 1 };
+enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_VECTORS = 1, EXPS = 1 };
 
 #define UNPACK       capp_unpack_neon
 #define FEW          capp_few_neon
@@ -139,6 +139,17 @@ V float32x4_t times_power(float32x4_t p, float32x4_t n) {
 
 V v16 v_times_power(v16 p, v16 n) {
     EACH(times_power(p.q[i], n.q[i]));
+}
+
+/* p * 2^64 has an exponent to which n can be added: only the product with 2^-64 rounds. For NaN, 0 is added. */
+V float32x4_t over_power(float32x4_t p, float32x4_t n) {
+    const int32x4_t raised = vreinterpretq_s32_f32(vmulq_n_f32(p, 0x1p64f));
+    const int32x4_t changed = vaddq_s32(raised, vshlq_n_s32(vcvtnq_s32_f32(n), 23));
+    return vmulq_n_f32(vreinterpretq_f32_s32(changed), 0x1p-64f);
+}
+
+V v16 v_over_power(v16 p, v16 n) {
+    EACH(over_power(p.q[i], n.q[i]));
 }
 
 V float v_sum(v16 v) {
