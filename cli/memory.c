@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include "capp_forecast.h"
 #include "option_table.h"
 #include "platform.h"
 
@@ -17,10 +18,15 @@ void memory_json(buffer *b, const capp_model *model, const capp_session *session
     const struct {
         const char *name;
         uint64_t bytes;
-    } numbers[] = {{"planned_bytes", stats.planned_bytes},  {"used_bytes", stats.used_bytes},
-                   {"weight_bytes", info.weight_bytes},     {"whole_weight_bytes", info.whole_weight_bytes},
-                   {"file_bytes", info.file_bytes},         {"file_resident_bytes", capp_model_measure_resident(model)},
-                   {"streamed_bytes", info.streamed_bytes}, {"peak_memory_bytes", peak_memory()}};
+    } numbers[] = {{"planned_bytes", stats.planned_bytes},
+                   {"used_bytes", stats.used_bytes},
+                   {"weight_bytes", info.weight_bytes},
+                   {"planned_weight_bytes", capp_model_forecast_weights(model)},
+                   {"whole_weight_bytes", info.whole_weight_bytes},
+                   {"file_bytes", info.file_bytes},
+                   {"file_resident_bytes", capp_model_measure_resident(model)},
+                   {"streamed_bytes", info.streamed_bytes},
+                   {"peak_memory_bytes", peak_memory()}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         buffer_printf(b, ",\n \"%s\": %llu", numbers[i].name, (unsigned long long)numbers[i].bytes);
 }

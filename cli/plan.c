@@ -250,6 +250,7 @@ static int make_plan(plan_facts *p, bool quiet) {
     p->n_bad = p->run.n_bad;
     find_first_bad(p);
     capp_model_get_info(p->run.model, &p->info);
+    p->weight_bytes = capp_model_forecast_weights(p->run.model);
     find_repeated(p);
     if (!run_sample(p, &err)) {
         if (interrupted()) return EXIT_SIGNAL + interrupted();

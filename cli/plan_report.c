@@ -230,7 +230,7 @@ void plan_text(const plan_facts *p, buffer *b) {
                   alone ? 100 * (double)w->tokens_saved / (double)alone : 0);
     buffer_printf(b, "waves      %llu\n", (unsigned long long)w->waves);
     buffer_printf(b, "memory     %s for the run, %s for unpacked weights\n", human_bytes(w->planned_bytes),
-                  human_bytes(p->info.weight_bytes));
+                  human_bytes(p->weight_bytes));
     if (p->n_mass) {
         buffer_text(b, "time       ");
         buffer_duration(b, plan_seconds(p));
@@ -263,8 +263,8 @@ void plan_json(const plan_facts *p, buffer *b) {
                   "\"waves\": %llu",
                   (unsigned long long)w->longest, p->info.context, (unsigned long long)w->tokens_computed,
                   (unsigned long long)w->tokens_saved, (unsigned long long)w->waves);
-    buffer_printf(b, ",\n \"planned_bytes\": %llu,\n \"weight_bytes\": %llu", (unsigned long long)w->planned_bytes,
-                  (unsigned long long)p->info.weight_bytes);
+    buffer_printf(b, ",\n \"planned_bytes\": %llu,\n \"planned_weight_bytes\": %llu",
+                  (unsigned long long)w->planned_bytes, (unsigned long long)p->weight_bytes);
     buffer_printf(b, ",\n \"class_tokens\": [%zu, %zu],\n \"sample_rows\": %zu", least, most, p->n_rows);
     put_number(b, "seconds", plan_seconds(p));
     put_number(b, "load_seconds", p->info.load_seconds);

@@ -42,7 +42,8 @@ typedef struct plan_facts {
     plan_completion *completions; /* [n_completions] of the run's classes */
     size_t n_completions;
     capp_model_info info;
-    buffer warnings; /* JSON strings, separated by commas */
+    uint64_t weight_bytes; /* of the cache of weights, when it is full */
+    buffer warnings;       /* JSON strings, separated by commas */
     buffer sentences;
     size_t n_warnings;
 } plan_facts;

@@ -133,12 +133,12 @@ typedef struct capp_lora {
 } capp_lora;
 
 /* Reports progress. Called from the calling thread at irregular intervals. done and total count the rows of a call, or
- * pieces of a model's weights. Return false to cancel the operation. */
+ * the steps of opening a model. Return false to cancel the operation. */
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
-/* Values of weights_memory. The weights stay in the file, in the form in which the file stores them. A wave of token
- * rows needs them unpacked. A matrix that is not in the cache is unpacked once in each wave, for all rows of the wave.
- * So waves of few rows spend a larger share of their time on unpacking. No result depends on what is cached. */
+/* Values of weights_memory. The weights stay in the file as it stores them. A wave of token rows needs them unpacked.
+ * The first wave that uses a matrix with a place in the cache unpacks it there. Others are unpacked once in each wave,
+ * so waves of few rows spend a larger share of their time on this. No result depends on what is cached. */
 #define CAPP_WEIGHTS_DEFAULT ((uint64_t)0) /* all weights if they fit a quarter of the free memory, otherwise none */
 #define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* cache no weights */
 #define CAPP_WEIGHTS_ALL     UINT64_MAX
@@ -166,10 +166,9 @@ typedef struct capp_model_options {
                   files are not read after it. If an adapter does not fit the model, or needs more than an
                   addition (DoRA, biases, fully trained modules), the error names the tensor or the field. */
     size_t n_lora;
-    capp_progress_fn progress; /* progress of filling the cache of weights; may be NULL. Called once before it starts,
-                                  then many times a second; total is 0 if nothing is cached. If it returns false,
-                                  capp_model_open soon fails with CAPP_ECANCELLED. The last call may come before done
-                                  reaches total. Not called if vocab_only. */
+    capp_progress_fn progress; /* called before the weights are found in the file, before the tokenizer is read, and at
+                                  the end, with done 0, 1 and 2; may be NULL. If it returns false, capp_model_open fails
+                                  with CAPP_ECANCELLED. Not called if vocab_only. */
     void *progress_user;
 } capp_model_options;
 
@@ -210,7 +209,8 @@ typedef struct capp_model_info {
     uint32_t layers, width;   /* 0 if vocab_only */
     uint64_t parameters;
     uint64_t file_bytes;         /* size of all files of the model */
-    uint64_t weight_bytes;       /* size of the cached weights (see weights_memory) and the adapters in memory */
+    uint64_t weight_bytes;       /* of weights that the cache holds now (see weights_memory), and of adapters. Grows as
+                                    waves use weights, up to capp_model_forecast_weights (capp_forecast.h). */
     uint64_t whole_weight_bytes; /* the same if all weights were cached */
     uint64_t streamed_bytes;     /* of weights that do not fit memory: each wave of rows reads them from the disk */
     int32_t bos, eos;            /* token ids, or -1 if the model has none */

@@ -8,12 +8,12 @@
 #include "counted.h"
 #include "fuzz.h"
 #include "model/model.h"
+#include "packed.h"
 
 enum { FOLDERS, MODELS }; /* what fuzz_counts counts */
 
 static bytes configs[FUZZ_MOST_SEEDS], tensors[FUZZ_MOST_SEEDS];
 static size_t n_seeds;
-static capp_pool *pool;
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
 
@@ -150,8 +150,9 @@ static void use(bytes config, bytes data) {
     capp_status st = capp_folder_parse(&s.folder, config.data, config.size, data.data, data.size, "fuzz", &err);
     if (!fuzz_opened("capp_folder_parse", st, s.folder, &err)) return;
     fuzz_counts[FOLDERS]++;
-    st = capp_weights_open(&weights, &s, kernels, kernels->f32, pool, &err);
+    st = capp_weights_open(&weights, &s, kernels, kernels->f32, &err);
     fuzz_counts[MODELS] += fuzz_opened("capp_weights_open", st, weights, &err);
+    if (weights) pack_all(weights);
     capp_weights_free(weights);
     capp_source_close(&s);
 }
@@ -169,7 +170,6 @@ static void try_one(uint64_t *r) {
 }
 
 static void begin(int n, char **paths) {
-    if (capp_pool_open(&pool, 1, NULL) != CAPP_OK) fuzz_fail("a pool of one thread");
     counted.cap = (size_t)256 << 20;
     counted.excess = NULL; /* a model may be as large as it says; that is not a failure */
     for (int i = 0; i < n && n_seeds < FUZZ_MOST_SEEDS; i++, n_seeds++) {
@@ -182,7 +182,6 @@ static void begin(int n, char **paths) {
 }
 
 static void end(void) {
-    capp_pool_free(pool);
     for (size_t i = 0; i < n_seeds; i++) free(configs[i].data), free(tensors[i].data);
 }
 

@@ -8,6 +8,7 @@
 #include "fuzz.h"
 #include "gguf_writer.h"
 #include "model/adapter.h"
+#include "packed.h"
 
 enum { RANK = 2 };
 enum { READ, ADDED }; /* what fuzz_counts counts: adapters that are read, and added to a model */
@@ -20,7 +21,6 @@ typedef struct seed {
 
 static seed seeds[FUZZ_MOST_SEEDS];
 static size_t n_seeds;
-static capp_pool *pool;
 
 /* ---- Mutations --------------------------------------------------------------------------------------------------- */
 
@@ -73,8 +73,9 @@ static void use(const seed *s, bytes config, bytes tensors, double weight) {
     if (source.gguf || source.folder) fuzz_fail("capp_adapter_read: leaves the source");
     if (!fuzz_opened("capp_adapter_read", st, adapter, &err)) return;
     fuzz_counts[READ]++;
-    st = capp_weights_open_adapted(&weights, &s->model, kernels, kernels->f32, &adapter, 1, pool, &err);
+    st = capp_weights_open_adapted(&weights, &s->model, kernels, kernels->f32, &adapter, 1, &err);
     fuzz_counts[ADDED] += fuzz_opened("capp_weights_open_adapted", st, weights, &err);
+    if (weights) pack_all(weights);
     capp_weights_free(weights);
     capp_adapter_free(adapter);
 }
@@ -131,7 +132,6 @@ static void add_gguf(const capp_source *model) {
 
 static void begin(int n, char **paths) {
     capp_error err;
-    if (capp_pool_open(&pool, 1, NULL) != CAPP_OK) fuzz_fail("a pool of one thread");
     for (int i = 0; i + 1 < n && n_seeds + 1 < FUZZ_MOST_SEEDS; i += 2) {
         seed *s = &seeds[n_seeds++];
         if (capp_source_open(&s->model, paths[i], &err) != CAPP_OK) fuzz_fail(err.message);
@@ -147,7 +147,6 @@ static void begin(int n, char **paths) {
 static void end(void) {
     for (size_t i = 0; i + 1 < n_seeds; i++) capp_source_close(&seeds[i].model); /* the last shares the first's model */
     for (size_t i = 0; i < n_seeds; i++) free(seeds[i].config.data), free(seeds[i].tensors.data);
-    capp_pool_free(pool);
 }
 
 int main(int argc, char **argv) {

@@ -57,10 +57,8 @@ static void clear(float *numbers, size_t n) {
     if (numbers) memset(numbers, 0, n * sizeof *numbers);
 }
 
-/* Without factors, m is packed again each time it is used. */
 static void forget_factors(capp_matrix *m) {
     m->factors = NULL;
-    m->packed = NULL;
 }
 
 /* Convolutions that see only the token's own inputs. */
@@ -446,28 +444,23 @@ static unit unit_of(const char *name) {
     return (unit){kernels, fast.floats, fast.integers, fast.share, false};
 }
 
-static capp_status open_weights(capp_model *model, unit u, capp_pool *pool, char **adapters, size_t n,
-                                capp_error *err) {
+static capp_status open_weights(capp_model *model, unit u, char **adapters, size_t n, capp_error *err) {
     capp_adapter *opened[MOST_ADAPTERS] = {NULL};
-    capp_packer *packer = NULL;
     capp_status st = CAPP_OK;
     const capp_arithmetic products = {.floats = u.products, .integers = u.integers, .share = u.share};
     for (size_t i = 0; i < n && st == CAPP_OK; i++)
         st = capp_adapter_open(&opened[i], adapters[2 * i], strtod(adapters[2 * i + 1], NULL), err);
     if (st == CAPP_OK)
-        st = capp_weights_bind(&model->weights, &packer, &model->source, u.kernels, &products, &products, opened, n,
-                               (capp_cache){SIZE_MAX, false}, 1, err);
-    if (st == CAPP_OK) capp_packer_run(packer, pool, NULL);
-    capp_packer_free(packer);
+        st = capp_weights_bind(&model->weights, &model->source, u.kernels, &products, &products, opened, n,
+                               (capp_cache){SIZE_MAX, false}, err);
     for (size_t i = 0; i < n; i++) capp_adapter_free(opened[i]);
     return st;
 }
 
-static capp_status open_model(capp_model *model, const char *path, unit u, capp_pool *pool, char **adapters, size_t n,
-                              capp_error *err) {
+static capp_status open_model(capp_model *model, const char *path, unit u, char **adapters, size_t n, capp_error *err) {
     capp_status st;
     if ((st = capp_source_open(&model->source, path, err)) != CAPP_OK) return st;
-    if ((st = open_weights(model, u, pool, adapters, n, err)) != CAPP_OK) return st;
+    if ((st = open_weights(model, u, adapters, n, err)) != CAPP_OK) return st;
     const capp_hparams *h = &model->weights->hparams;
     const char *context = getenv("CAPP_CONTEXT");
     model->context = context ? (uint32_t)atoi(context) : h->short_context ? h->short_context : h->context;
@@ -480,7 +473,6 @@ static capp_status open_model(capp_model *model, const char *path, unit u, capp_
 int main(int argc, char **argv) {
     capp_model model = {.threads = 1, .memory = MEMORY};
     capp_session *session = NULL;
-    capp_pool *pool = NULL;
     capp_error err;
     bool well = argc >= 3 && argc % 2 && argc <= 3 + 2 * MOST_ADAPTERS;
     unit u = well ? unit_of(argv[2]) : (unit){NULL, NULL, NULL, 0, false};
@@ -492,15 +484,13 @@ int main(int argc, char **argv) {
         fprintf(stderr, "this machine lacks %s\n", argv[2]);
         return 77;
     }
-    capp_status st = capp_pool_open(&pool, model.threads, &err);
-    if (st == CAPP_OK) st = open_model(&model, argv[1], u, pool, argv + 3, ((size_t)argc - 3) / 2, &err);
+    capp_status st = open_model(&model, argv[1], u, argv + 3, ((size_t)argc - 3) / 2, &err);
     if (st == CAPP_OK && sabotage(model.exact ? model.exact : model.weights)) return 2;
     if (st == CAPP_OK) st = capp_session_open(&session, &model, &err);
     if (st == CAPP_OK) st = score_lines(session, u.close ? &session->exact : &session->fast, &err);
     if (st == CAPP_OK && getenv("CAPP_POSTERIOR")) print_posterior();
     if (st != CAPP_OK) fprintf(stderr, "%s\n", err.message);
     capp_session_free(session);
-    capp_pool_free(pool);
     capp_weights_free(model.exact);
     capp_weights_free(model.weights);
     if (model.source.gguf || model.source.folder) capp_source_close(&model.source);

@@ -284,12 +284,17 @@ static const capp_products counting = {.name = "f32",
                                        .matmul = count_matmul,
                                        .matmul_on = count_matmul_on};
 
-/* A matrix whose panels are cached; nothing reads them. */
+/* A matrix whose panels are in the cache; nothing reads them. */
 static capp_matrix matrix_of(size_t n, size_t k, size_t parts) {
+    enum { MOST_PANELS = 1 << 16 };
+    static atomic_uchar states[MOST_PANELS];
     static char panels[1];
+    static capp_kept kept = {.panels = panels, .states = states};
     static const capp_tensor source = {.type = CAPP_TYPE_F32};
     capp_matrix m = {.n = n, .k = k, .columns = n / parts, .parts = parts, .source = {&source}, .n_sources = 1};
-    m.panels = parts * ((m.columns + NR - 1) / NR), m.packed = panels;
+    m.panels = parts * ((m.columns + NR - 1) / NR), m.kept = &kept;
+    CHECK(m.panels <= MOST_PANELS);
+    for (size_t i = 0; i < m.panels; i++) atomic_init(&states[i], CAPP_PANEL_READY);
     return m;
 }
 

@@ -66,7 +66,6 @@ typedef struct fixture {
     void *bytes, *adapter_bytes;
     capp_source source;
     capp_adapter *adapter;
-    capp_pool *pool;
     capp_error err;
 } fixture;
 
@@ -79,11 +78,9 @@ static void open_fixture(fixture *f) {
     f->adapter_bytes = gguf_writer_finish(new_adapter(f->source.gguf, changed, CHANGED), &size);
     CHECK_OK(capp_gguf_parse(&adapter.gguf, f->adapter_bytes, size, "adapter", &f->err), f->err);
     CHECK_OK(capp_adapter_read(&f->adapter, &adapter, 0.7, &f->err), f->err);
-    CHECK_OK(capp_pool_open(&f->pool, 1, &f->err), f->err);
 }
 
 static void close_fixture(fixture *f) {
-    capp_pool_free(f->pool);
     capp_adapter_free(f->adapter);
     capp_source_close(&f->source);
     free(f->bytes);
@@ -93,8 +90,7 @@ static void close_fixture(fixture *f) {
 static capp_weights *open_weights(fixture *f, const capp_kernels *kernels, const capp_products *products,
                                   bool adapted) {
     capp_weights *w;
-    CHECK_OK(capp_weights_open_adapted(&w, &f->source, kernels, products, &f->adapter, adapted, f->pool, &f->err),
-             f->err);
+    CHECK_OK(capp_weights_open_adapted(&w, &f->source, kernels, products, &f->adapter, adapted, &f->err), f->err);
     return w;
 }
 

@@ -22,10 +22,9 @@ static void rounding_matmul_on(float *c, size_t ldc, const void *a, size_t lda, 
     cut.matmul(c, ldc, a, lda, panel, m, n, k, true);
 }
 
-/* The model's weights for products in parts, packed again or, where they stay in the file, unchanged. */
+/* The model's weights for products in parts, bound again or, where none are kept, unchanged. */
 static void cut_products(capp_model *model, bool packed) {
     capp_weights *w = model->weights;
-    capp_pool *pool;
     capp_error err;
     cut = *w->products;
     cut.block = PART, cut.tail = 0;
@@ -33,9 +32,7 @@ static void cut_products(capp_model *model, bool packed) {
     if (!packed) return;
     const capp_kernels *kernels = w->kernels;
     capp_weights_free(w);
-    CHECK_OK(capp_pool_open(&pool, 1, &err), err);
-    CHECK_OK(capp_weights_open(&model->weights, &model->source, kernels, &cut, pool, &err), err);
-    capp_pool_free(pool);
+    CHECK_OK(capp_weights_open(&model->weights, &model->source, kernels, &cut, &err), err);
 }
 
 static scores *score(const char *path, const row *rows, const char *isa, capp_precision precision, how way) {

@@ -124,7 +124,7 @@ TEST(a_large_model_fits_a_gigabyte) {
         if ((i + 1) % 4) h->kinds[i] = CAPP_MIXES;
     }
     weights.key_elements = weights.value_elements = (size_t)LAYERS / 4 * 4 * 256;
-    head.n = h->vocabulary, head.k = h->width, head.packed = (char *)&head;
+    head.n = h->vocabulary, head.k = h->width;
     weights.head = head;
     size_t state = capp_forward_state_bytes(&weights);
     CHECK(state >> 20 == STATE_MIB);

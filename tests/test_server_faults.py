@@ -337,7 +337,7 @@ def test_nobody_waits_for_a_model_that_opens(tmp_path, tiny_model, gemma3, build
 
 
 def test_a_second_signal_cancels_the_opening_of_a_model(tmp_path, tiny_model, gemma3):
-    """The weights of a model that opens are not unpacked to their end."""
+    """While its tokenizer is read."""
     options = ["-m", f"tiny={tiny_model}", "-m", f"gemma={gemma3}", "--precision", "f32", "--weights-memory", "8G", "--threads", "1"]
     with serving(tmp_path, *options) as server:
         answers = []

@@ -98,6 +98,9 @@ static void check_threads(const char *arch, int workers) {
         together[i] = (work){.model = model, .rows = rows[i], .start = &start};
         run(&alone[i]);
     }
+    capp_model_free(model);
+    CHECK_OK(capp_model_open(&model, path, &options, &err), err); /* its cache of weights is empty again */
+    for (size_t i = 0; i < THREADS; i++) together[i].model = model;
     CHECK(!same(&alone[0], &alone[1])); /* the comparison itself */
     for (size_t i = 0; i < THREADS; i++) CHECK(!pthread_create(&together[i].thread, NULL, run, &together[i]));
     for (size_t i = 0; i < THREADS; i++) CHECK(!pthread_join(together[i].thread, NULL));

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/mem.h"
+#include "base/platform.h"
+#include "capp_forecast.h"
 #include "engine/handles.h"
 #include "file/guard.h"
 #include "scoring.h"
@@ -65,12 +68,17 @@ static void check_part(const char *path, const row *rows, const scores *whole, u
                        capp_precision precision) {
     capp_model *model = open_model(path, part ? bytes * part / PARTS : CAPP_WEIGHTS_NONE, precision);
     capp_model_info info = info_of(model);
-    CHECK(info.whole_weight_bytes == bytes && info.weight_bytes <= bytes * part / PARTS);
-    CHECK(!part || part + 1 < PARTS || info.weight_bytes > bytes / 2);
-    scores *own = scored(model, rows);
-    check_same(own, whole);
-    free_scores(own, ROWS);
+    const uint64_t planned = capp_model_forecast_weights(model);
+    CHECK(info.whole_weight_bytes == bytes && planned <= bytes * part / PARTS && !info.weight_bytes);
+    CHECK(!part || part + 1 < PARTS || planned > bytes / 2);
+    for (int again = 0; again < 2; again++) {
+        scores *own = scored(model, rows);
+        check_same(own, whole);
+        free_scores(own, ROWS);
+        CHECK_INT(info_of(model).weight_bytes, planned);
+    }
     capp_model_free(model);
+    CHECK_INT(capp_cache_unused(), 0);
 }
 
 static void check_parts(const char *arch, capp_precision precision) {
@@ -79,13 +87,16 @@ static void check_parts(const char *arch, capp_precision precision) {
     row *rows = make_rows(8, ROWS);
     capp_model *model = open_model(path, CAPP_WEIGHTS_ALL, precision);
     uint64_t bytes = info_of(model).whole_weight_bytes;
-    CHECK(bytes && info_of(model).weight_bytes == bytes);
+    CHECK(bytes && capp_model_forecast_weights(model) == bytes && capp_cache_unused() == bytes);
+    CHECK_INT(info_of(model).weight_bytes, 0);
     scores *whole = scored(model, rows);
+    CHECK(info_of(model).weight_bytes == bytes && !capp_cache_unused());
     capp_model_free(model);
     for (size_t part = 0; part <= PARTS; part++) check_part(path, rows, whole, bytes, part, precision);
     model = open_model(path, CAPP_WEIGHTS_DEFAULT, precision);
-    CHECK(info_of(model).weight_bytes == bytes); /* small models are cached whole */
+    CHECK(capp_model_forecast_weights(model) == bytes); /* small models are cached whole */
     capp_model_free(model);
+    CHECK_INT(capp_cache_unused(), 0);
     free_scores(whole, ROWS);
     free(rows);
     unlink(path);
@@ -135,6 +146,81 @@ TEST(streamed) {
     free_scores(whole, ROWS);
     free(rows);
     unlink(path);
+}
+
+/* ---- The cache -----------------------------------------------------------------------------------------------------
+ */
+
+/* As if a thread that does not run, or that does not exist after a fork, were making some of the panels. */
+TEST(panels_that_another_thread_makes) {
+    char path[64];
+    tiny_model_file("llama", 5, path);
+    row *rows = make_rows(8, ROWS);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_NONE, CAPP_PRECISION_F32);
+    scores *whole = scored(model, rows);
+    capp_model_free(model);
+    for (size_t period = 1; period < 4; period++) {
+        model = open_model(path, CAPP_WEIGHTS_ALL, CAPP_PRECISION_F32);
+        const capp_weights *w = model->weights;
+        const capp_kept *last = &w->kept[w->n_kept - 1];
+        const size_t panels = (size_t)(last->states - w->states);
+        for (size_t i = 0; i < panels; i += period) atomic_store(&w->states[i], CAPP_PANEL_BUSY);
+        scores *own = scored(model, rows);
+        check_same(own, whole);
+        free_scores(own, ROWS);
+        const uint64_t bytes = info_of(model).weight_bytes, all = info_of(model).whole_weight_bytes;
+        CHECK(period > 1 ? bytes > last->whole && bytes < all : bytes == last->whole);
+        for (size_t i = 0; i < panels; i++)
+            CHECK_INT(atomic_load(&w->states[i]), i % period ? CAPP_PANEL_READY : CAPP_PANEL_BUSY);
+        capp_model_free(model);
+    }
+    free_scores(whole, ROWS);
+    free(rows);
+    unlink(path);
+}
+
+/* Its zeros may be used by the call, which fails, but stay out of the cache. */
+TEST(a_failed_read_is_not_kept) {
+    char path[64];
+    capp_error err;
+    const char *part;
+    tiny_model_file("llama", 5, path);
+    CHECK_OK(capp_guard_files(&err), err);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_ALL, CAPP_PRECISION_F32);
+    const capp_weights *w = model->weights;
+    const capp_matrix *good = &w->layers[0].qkv, *bad = &w->layers[w->hparams.layers - 1].down;
+    float *scratch =
+        capp_aligned_new(capp_matrix_scratch(w, good, 1) + capp_matrix_scratch(w, bad, 1), sizeof *scratch);
+    CHECK(scratch && good->kept && bad->kept);
+    capp_matrix_parts(w, good, 0, 1, 0, scratch, &part);
+    CHECK(part == good->kept->panels && capp_cache_bytes(w) == good->panel_bytes);
+    CHECK(!truncate(path, 8192));
+    capp_matrix_parts(w, bad, 0, 1, 0, scratch, &part);
+    CHECK(part != bad->kept->panels && atomic_load(&bad->kept->states[0]) == CAPP_PANEL_BUSY);
+    CHECK_INT(capp_source_check(&model->source, &err), CAPP_EIO);
+    CHECK_INT(capp_cache_bytes(w), good->panel_bytes);
+    capp_matrix_parts(w, good, 0, 1, 0, scratch, &part);
+    CHECK(part == good->kept->panels);
+    capp_aligned_delete(scratch);
+    capp_model_free(model);
+    unlink(path);
+}
+
+/* Opening touches nothing of the cache. */
+TEST(the_cache_takes_memory_when_it_is_used) {
+    const char *path = test_model("smollm2");
+    if (!path) SKIP("no smollm2: make models");
+    row *rows = make_rows(8, ROWS);
+    capp_model *model = open_model(path, CAPP_WEIGHTS_ALL, CAPP_PRECISION_F32);
+    const capp_weights *w = model->weights;
+    const size_t page = capp_page_size(), huge = 2 << 20;
+    const char *block = w->block + (page - (uintptr_t)w->block % page) % page;
+    CHECK(!capp_resident_bytes(block, w->packed_bytes - page) && w->packed_bytes > 16 * huge);
+    free_scores(scored(model, rows), ROWS);
+    const uint64_t bytes = info_of(model).weight_bytes, used = capp_resident_bytes(block, w->packed_bytes - page);
+    CHECK(bytes == capp_model_forecast_weights(model) && used + 2 * page >= bytes);
+    capp_model_free(model);
+    free(rows);
 }
 
 /* ---- Files that change ---------------------------------------------------------------------------------------------

@@ -59,11 +59,9 @@ static capp_arithmetic arithmetic_of(kind own, const capp_kernels *k) {
                                                      : 0};
 }
 
-/* Packs the weights of a model in float32 again, for the lanes of the unit. */
+/* Binds the weights of a model in float32 again, for the lanes of the unit. */
 static void set_lanes(capp_model *model, const unit *u) {
     static capp_kernels kernels;
-    capp_packer *packer;
-    capp_pool *pool;
     capp_error err;
     kernels = *model->weights->kernels;
     if (u->emulated) kernels.bf16 = u->emulated;
@@ -71,14 +69,10 @@ static void set_lanes(capp_model *model, const unit *u) {
     capp_weights_free(model->exact);
     capp_weights_free(model->weights);
     model->exact = NULL;
-    CHECK_OK(capp_pool_open(&pool, 1, &err), err);
-    CHECK_OK(capp_weights_bind(&model->weights, &packer, &model->source, &kernels, &fast, &fast, NULL, 0,
-                               (capp_cache){SIZE_MAX, false}, 1, &err),
+    CHECK_OK(capp_weights_bind(&model->weights, &model->source, &kernels, &fast, &fast, NULL, 0,
+                               (capp_cache){SIZE_MAX, false}, &err),
              err);
-    capp_packer_run(packer, pool, NULL);
-    capp_packer_free(packer);
     if (u->exact) CHECK_OK(capp_weights_twin(&model->exact, model->weights, &exact, &err), err);
-    capp_pool_free(pool);
     model->precision = CAPP_PRECISION_AUTO;
 }
 

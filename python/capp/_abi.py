@@ -159,6 +159,7 @@ for _name, _result, *_arguments in [
     ("capp_model_free", None, _pointer),
     ("capp_model_get_info", None, _pointer, POINTER(ModelInfo)),
     ("capp_model_measure_resident", c_uint64, _pointer),
+    ("capp_model_forecast_weights", c_uint64, _pointer),
     ("capp_guard_files", c_int, _error),
     ("capp_tokenize", c_int, _pointer, Str, c_uint, POINTER(_pointer), POINTER(c_size_t), _error),
     ("capp_detokenize", c_int, _pointer, _pointer, c_size_t, POINTER(_pointer), POINTER(c_size_t), _error),

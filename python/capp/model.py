@@ -54,6 +54,7 @@ class ModelInfo:
     margin: float
     deciding: str
     scoring: str
+    planned_weight_bytes: int  # what weight_bytes may become
 
 
 Lora = Union[str, "os.PathLike[str]", Mapping[Any, float], Sequence[Any], None]
@@ -219,7 +220,8 @@ class Model:
         memory budget of a call in bytes, without the weights; by default a share of the free memory
     weights_memory
         memory budget in bytes for a cache of unpacked weights: a number, which whole matrices fill as far as they fit; 0
-        for no cache; or ``"all"``. Weights that are not cached are unpacked each time they are used. By default all weights
+        for no cache; or ``"all"``. The first call that uses weights unpacks them into the cache. Weights that have no place
+        there are unpacked each time they are used. By default all weights
         are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
     precision
         ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized model, the same
@@ -296,6 +298,7 @@ class Model:
         with self._handle.in_use() as model:
             lib.capp_model_get_info(model, byref(found))
             values: dict[str, Any] = {field[0]: getattr(found, field[0]) for field in found._fields_}
+            values["planned_weight_bytes"] = lib.capp_model_forecast_weights(model)
             values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
         names = {name: PRECISIONS[values[name]] for name in ("precision", "deciding", "scoring")}
         return ModelInfo(**{**values, **names})

@@ -57,16 +57,6 @@ int capp_processors(void) {
     return n > 0 ? n : 1;
 }
 
-/* CLOCK_REALTIME is the clock of pthread_timedjoin_np. ThreadSanitizer does not know pthread_clockjoin_np. */
-bool capp_thread_join_within(pthread_t thread, int milliseconds) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += milliseconds * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    return !pthread_timedjoin_np(thread, NULL, &until);
-}
-
 struct timespec capp_modified(const struct stat *file) {
     return file->st_mtim;
 }

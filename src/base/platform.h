@@ -58,9 +58,6 @@ bool capp_map_zeros(void *address, size_t size);
 /* Processors that this process may use, at least 1. */
 int capp_processors(void);
 
-/* Waits until the thread ends, for at most this time. True: it ended and is joined. */
-bool capp_thread_join_within(pthread_t thread, int milliseconds);
-
 /* Tells the processor that the thread waits in a loop. */
 void capp_pause(void);
 

@@ -1,5 +1,6 @@
 /* An open model: how to free it, facts about it, and the parts that other folders may read. */
 #include "base/mem.h"
+#include "capp_forecast.h"
 #include "engine/handles.h"
 #include "engine/precision.h"
 #include "file/guard.h"
@@ -33,7 +34,7 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .width = w ? w->hparams.width : 0,
                               .parameters = w ? w->parameters : 0,
                               .file_bytes = capp_source_bytes(&model->source),
-                              .weight_bytes = w ? w->packed_bytes + w->adapter_bytes : 0,
+                              .weight_bytes = w ? capp_cache_bytes(w) + w->adapter_bytes : 0,
                               .whole_weight_bytes = w ? w->whole_bytes + w->adapter_bytes : 0,
                               .streamed_bytes = w ? capp_weights_streamed(w) : 0,
                               .bos = vocab.bos,
@@ -45,6 +46,11 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .margin = capp_model_margin(model),
                               .deciding = capp_lanes_deciding(model->precision, model->exact),
                               .scoring = capp_lanes_scoring(model->precision, w)};
+}
+
+uint64_t capp_model_forecast_weights(const capp_model *model) {
+    const capp_weights *w = model->weights;
+    return w ? w->packed_bytes + w->adapter_bytes : 0;
 }
 
 uint64_t capp_model_measure_resident(const capp_model *model) {

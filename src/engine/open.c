@@ -1,12 +1,8 @@
-/* Opens a model: chooses kernels, reads the file, binds and packs the weights. Opens the vocabulary at the same time.
- */
-#define _POSIX_C_SOURCE 200809L
-#include <pthread.h>
-#include <stdatomic.h>
+/* Opens a model: chooses kernels, reads the file, binds the weights, opens the vocabulary. Sessions pack the weights
+ * when they use them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -21,10 +17,12 @@ void capp_model_options_init(capp_model_options *options) {
     memset(options, 0, sizeof *options);
 }
 
-/* The memory that the system, or the control group of the process, could provide now. */
+/* The memory that the system, or the control group of the process, could provide now, without what the caches of open
+ * models will take. */
 static uint64_t free_memory(void) {
-    uint64_t available = capp_available_memory("");
-    return available == UINT64_MAX ? capp_unused_memory() : available;
+    uint64_t available = capp_available_memory(""), taken = capp_cache_unused();
+    if (available == UINT64_MAX) available = capp_unused_memory();
+    return available > taken ? available - taken : 0;
 }
 
 /* A quarter of the available memory, at most 4 GiB. */
@@ -118,7 +116,7 @@ static capp_status open_adapters(capp_adapter ***adapters, const capp_lora *lora
 
 /* Binds the weights and adds the adapters. */
 static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, const capp_model_options *options,
-                                capp_packer **packer, capp_error *err) {
+                                capp_error *err) {
     const capp_lanes whole = capp_lanes_choose(model->precision, kernels, capp_cpu_features(), true),
                      other = capp_lanes_choose(model->precision, kernels, capp_cpu_features(), false);
     capp_adapter **adapters;
@@ -127,14 +125,11 @@ static capp_status bind_weights(capp_model *model, const capp_kernels *kernels, 
     if (!options->weights_memory) cache = (capp_cache){available / 4, false};
     capp_status st = open_adapters(&adapters, options->lora, options->n_lora, err);
     if (st != CAPP_OK) return st;
-    st = capp_weights_bind(&model->weights, packer, &model->source, kernels, &whole.fast, &other.fast, adapters,
-                           options->n_lora, cache, model->threads, err);
+    st = capp_weights_bind(&model->weights, &model->source, kernels, &whole.fast, &other.fast, adapters,
+                           options->n_lora, cache, err);
     free_adapters(adapters, options->n_lora);
     if (st != CAPP_OK) return st;
-    if ((st = capp_precision_check_weights(model->precision, model->weights, err)) != CAPP_OK) {
-        capp_packer_free(*packer);
-        return st;
-    }
+    if ((st = capp_precision_check_weights(model->precision, model->weights, err)) != CAPP_OK) return st;
     used += model->weights->packed_bytes;
     capp_weights_keep(model->weights, available > used ? available - used : 0);
     return CAPP_OK;
@@ -148,59 +143,11 @@ static capp_status open_vocabulary(capp_model *model, capp_error *err) {
     return capp_vocab_open_folder(&model->vocab, capp_source_path(&model->source), err);
 }
 
-typedef struct packing {
-    capp_packer *packer;
-    capp_pool *pool;
-    atomic_bool stop;
-} packing;
-
-static void *pack(void *user) {
-    packing *p = user;
-    unsigned arithmetic = capp_enter_arithmetic();
-    capp_packer_run(p->packer, p->pool, &p->stop);
-    capp_leave_arithmetic(arithmetic);
-    return NULL;
-}
-
 /* Whether the caller wants to continue. */
-static bool ask(const packing *p, const capp_model_options *options) {
-    size_t done, total;
-    if (!options->progress) return true;
-    capp_packer_progress(p->packer, &done, &total);
-    return options->progress(options->progress_user, done, total);
-}
-
-/* Waits for the packing thread, and calls the progress function meanwhile. False if the caller cancelled. */
-static bool wait_asking(packing *p, pthread_t thread, const capp_model_options *options) {
-    enum { MILLISECONDS = 20 };
-    bool go_on = true;
-    do {
-        if (!go_on || !(go_on = ask(p, options))) atomic_store(&p->stop, true);
-    } while (!capp_thread_join_within(thread, MILLISECONDS));
-    return go_on;
-}
-
-/* Opens the vocabulary while another thread packs the weights. That thread waits for the disk and allocates nothing:
- * the calling thread allocates all memory and calls the progress function. */
-static capp_status pack_and_open_vocabulary(capp_model *model, capp_packer *packer, const capp_model_options *options,
-                                            capp_error *err) {
-    packing p = {.packer = packer};
-    pthread_t thread;
-    bool go_on = ask(&p, options);
-    if (!go_on) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
-    if (!model->weights->block) return open_vocabulary(model, err);
-    capp_status st = capp_pool_open(&p.pool, model->threads, err);
-    if (st != CAPP_OK) return st;
-    bool beside = (model->threads > 1 || options->progress) && !pthread_create(&thread, NULL, pack, &p);
-    if ((st = open_vocabulary(model, err)) != CAPP_OK) atomic_store(&p.stop, true);
-    if (!beside)
-        pack(&p);
-    else if (options->progress)
-        go_on = wait_asking(&p, thread, options);
-    else
-        pthread_join(thread, NULL);
-    capp_pool_free(p.pool);
-    return st == CAPP_OK && !go_on ? capp_fail(err, CAPP_ECANCELLED, "cancelled") : st;
+static capp_status ask(const capp_model_options *options, size_t done, capp_error *err) {
+    enum { STEPS = 2 };
+    if (!options->progress || options->progress(options->progress_user, done, STEPS)) return CAPP_OK;
+    return capp_fail(err, CAPP_ECANCELLED, "cancelled");
 }
 
 /* The second lane, for close decisions. */
@@ -216,17 +163,18 @@ static capp_status open_exact(capp_model *model, const capp_kernels *kernels, ca
 
 static capp_status open_weights(capp_model *model, const capp_model_options *options, capp_error *err) {
     const capp_kernels *kernels;
-    capp_packer *packer;
     capp_vocab_info vocab;
     capp_status st;
     if ((st = choose_kernels(&kernels, options->isa, err)) != CAPP_OK) return st;
     if ((st = capp_precision_check(model->precision, kernels, err)) != CAPP_OK) return st;
-    if ((st = bind_weights(model, kernels, options, &packer, err)) != CAPP_OK) return st;
-    st = pack_and_open_vocabulary(model, packer, options, err);
-    capp_packer_free(packer);
-    if (st == CAPP_OK) st = capp_source_check(&model->source, err);
-    if (st == CAPP_OK) st = open_exact(model, kernels, err);
-    if (st != CAPP_OK) return st;
+    if ((st = ask(options, 0, err)) != CAPP_OK) return st;
+    if ((st = bind_weights(model, kernels, options, err)) != CAPP_OK) return st;
+    capp_weights_ahead(model->weights, 0, 1); /* the disk reads while this reads the tokenizer */
+    if ((st = ask(options, 1, err)) != CAPP_OK) return st;
+    if ((st = open_vocabulary(model, err)) != CAPP_OK) return st;
+    if ((st = capp_source_check(&model->source, err)) != CAPP_OK) return st;
+    if ((st = open_exact(model, kernels, err)) != CAPP_OK) return st;
+    if ((st = ask(options, 2, err)) != CAPP_OK) return st;
     capp_vocab_get_info(model->vocab, &vocab);
     const capp_hparams *h = &model->weights->hparams;
     if (vocab.n_tokens > h->vocabulary)

@@ -114,11 +114,22 @@ void capp_map_prefetch(const void *data, size_t bytes) {
         capp_advise((const char *)data + at, bytes - at < PIECE ? bytes - at : PIECE, CAPP_PAGES_SOON);
 }
 
+/* False: the bytes are not part of the mapping. */
+static bool unmap(const capp_map *map, const void *data, size_t bytes) {
+    uintptr_t begin = (uintptr_t)map->data, first = (uintptr_t)data;
+    if (!map->data || first < begin || first + bytes > begin + map->size) return false;
+    capp_advise(data, bytes, CAPP_PAGES_DROP);
+    return true;
+}
+
+void capp_map_unmap(const capp_map *map, const void *data, size_t bytes) {
+    (void)unmap(map, data, bytes);
+}
+
 void capp_map_drop(const capp_map *map, const void *data, size_t bytes) {
-    uintptr_t begin = (uintptr_t)map->data, first = (uintptr_t)data, end = first + bytes;
-    if (!map->data || first < begin || end > begin + map->size) return;
-    first = first / capp_page_size() * capp_page_size();
-    capp_advise((const void *)first, end - first, CAPP_PAGES_DROP);
+    if (!unmap(map, data, bytes)) return;
+    uintptr_t begin = (uintptr_t)map->data, end = (uintptr_t)data + bytes;
+    uintptr_t first = (uintptr_t)data / capp_page_size() * capp_page_size();
     capp_forget_file(map->fd, first - begin, end - first);
 }
 

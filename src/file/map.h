@@ -46,6 +46,9 @@ void capp_map_scatter(const capp_map *map, bool scattered);
  */
 void capp_map_prefetch(const void *data, size_t bytes);
 
+/* Unmaps the pages of some bytes of the mapping. They stay in the system's cache. */
+void capp_map_unmap(const capp_map *map, const void *data, size_t bytes);
+
 /* Unmaps bytes of the mapping and removes them from the system's cache, so that the next read comes from the disk. */
 void capp_map_drop(const capp_map *map, const void *data, size_t bytes);
 

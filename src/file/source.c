@@ -66,6 +66,12 @@ void capp_source_release(const capp_source *source) {
     for (size_t i = 0; i < n; i++) capp_map_release(&maps[i]);
 }
 
+void capp_source_unmap(const capp_source *source, const void *data, size_t bytes) {
+    size_t n;
+    const capp_map *maps = maps_of(source, &n);
+    for (size_t i = 0; i < n; i++) capp_map_unmap(&maps[i], data, bytes);
+}
+
 void capp_source_drop(const capp_source *source, const void *data, size_t bytes) {
     size_t n;
     const capp_map *maps = maps_of(source, &n);

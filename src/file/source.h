@@ -23,6 +23,7 @@ void capp_source_close(capp_source *source);
 /* The same as in map.h, for all files. */
 void capp_source_scatter(const capp_source *source, bool scattered);
 void capp_source_release(const capp_source *source);
+void capp_source_unmap(const capp_source *source, const void *data, size_t bytes);
 void capp_source_drop(const capp_source *source, const void *data, size_t bytes);
 uint64_t capp_source_resident(const capp_source *source);
 

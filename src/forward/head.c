@@ -147,14 +147,14 @@ static void asked_task(void *user, size_t task, int worker) {
     }
 }
 
-/* Panels that are unpacked when used are unpacked once for all rows of a task. */
+/* Panels that are not kept are packed once for all rows of a task. */
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err) {
     enum { PANEL_ROWS = 12 };
     if (!f->n_heads) return CAPP_OK;
     const capp_matrix *m = &f->weights->head;
     head h = {.f = f, .tree = tree, .tiles = (m->n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE, .block = f->n_heads};
     const size_t chunks = (f->n_heads + CHUNK - 1) / CHUNK;
-    if (m->packed)
+    if (m->kept)
         h.block = capp_task_rows(f->n_heads, h.tiles, (size_t)capp_pool_threads(f->pool), f->n_heads, PANEL_ROWS);
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
     capp_coarsen_rows(f, m, f->h, f->h_stride, f->n_heads);

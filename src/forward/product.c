@@ -145,9 +145,9 @@ static void product_task(void *user, size_t task, int worker) {
                                     least(m->columns - g.begin * nr, g.n * nr));
 }
 
-/* Most rows of a task. Panels that are packed when used are packed once for all rows of a task. */
+/* Most rows of a task. Panels that are not kept are packed once for all rows of a task. */
 static size_t block_of(const capp_matrix *m, size_t rows) {
-    return m->packed || !rows ? BLOCK_ROWS : rows;
+    return m->kept || !rows ? BLOCK_ROWS : rows;
 }
 
 static size_t task_rows(const product *p) {

@@ -179,12 +179,11 @@ static capp_status bind_bias(binder *b, const capp_piece *pieces, size_t n, capp
 
 /* Adds a job for a matrix of n rows of k elements, in `parts` parts of equal size, without sources yet. */
 void capp_bind_job(binder *b, capp_matrix *m, size_t n, size_t parts, size_t k) {
-    job *j = &b->jobs[b->n_jobs++];
+    b->jobs[b->n_jobs++] = m;
     m->n = n;
     m->k = k;
     m->parts = parts;
     m->columns = n / parts;
-    j->matrix = m;
 }
 
 /* The number of floats that its quantized sources need. */

@@ -49,12 +49,6 @@ capp_order_fn capp_order_of(const capp_arch *arch, const capp_hparams *h, bool g
  * uint32_t. */
 uint64_t capp_row_in_turn(const void *user, uint64_t i);
 
-/* A matrix to be packed. */
-typedef struct job {
-    capp_matrix *matrix;
-    size_t first_task; /* only if cached: the panels are tasks first_task .. first_task + panels - 1 */
-} job;
-
 /* The type of a tensor's blocks for products of integers. */
 uint32_t capp_integer_type(const capp_tensor *t);
 
@@ -84,17 +78,26 @@ typedef struct binder {
     capp_weights *w;
     const capp_source *s;
     capp_error *err;
-    job *jobs;
+    capp_matrix **jobs; /* [n_jobs] the matrices that are packed */
     size_t n_jobs;
     bool *bound; /* [tensors of s] */
 } binder;
 
-/* Chooses the matrices to cache, sets the sizes in b->w, and allocates the memory for packing. Takes ownership of
- * b->jobs. */
-capp_status capp_packer_make(capp_packer **packer, binder *b, capp_cache cache, int threads);
+/* Chooses the matrices that get a place in the cache, and reserves its memory, which is used only as panels come. Sets
+ * the sizes in b->w. */
+capp_status capp_cache_plan(binder *b, capp_cache cache);
 
-/* The number of floats that the rows of a panel of m need, with the space to read them. */
-size_t capp_row_floats(const capp_weights *w, const capp_matrix *m);
+/* Count what capp_cache_unused returns: more; less, because it is used or freed. */
+void capp_cache_reserve(size_t bytes);
+void capp_cache_return(size_t bytes);
+
+/* Frees the cache of w. */
+void capp_cache_free(capp_weights *w);
+
+/* Whether all panels are in the cache. */
+static inline bool capp_is_kept(const capp_matrix *m) {
+    return m->kept && atomic_load_explicit(&m->kept->bytes, memory_order_relaxed) == m->kept->whole;
+}
 
 /* Dequantizes the rows first .. first + n - 1 (k elements each) of a tensor. extra: capp_tensor_scratch floats. */
 void capp_tensor_rows(const capp_tensor *t, size_t first, size_t n, size_t k, float *rows, float *extra);
@@ -103,12 +106,8 @@ size_t capp_tensor_scratch(const capp_tensor *t);
 /* The index in data of row i of a tensor. */
 size_t capp_tensor_row(const capp_tensor *t, size_t i);
 
-/* Dequantizes the rows of a panel into rows [capp_row_floats] and packs them. */
-void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows);
-
-/* Prefetches the data of panels from .. to - 1 of a matrix: their rows or, if the rows are scattered over a tensor, the
- * whole tensor together with the first panel. */
-void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to);
+/* Unmaps the data of a matrix that will not be read again. It stays in the system's cache. */
+void capp_matrix_unmap(const capp_weights *w, const capp_matrix *m);
 
 /* Finds the tensor of a place and marks it as bound; NULL if there is none. name [MOST_NAME] receives its name, or the
  * name that it would have. */

@@ -2,6 +2,8 @@
 #ifndef CAPP_MODEL_MATRIX_H
 #define CAPP_MODEL_MATRIX_H
 
+#include <stdatomic.h>
+
 #include "file/source.h"
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
@@ -32,6 +34,17 @@ typedef struct capp_arithmetic {
     float share;                   /* how much of the low digits to leave out: see coarsen in kernel.h; 0: nothing */
 } capp_arithmetic;
 
+/* The state of a panel in the cache. One thread makes it; others make their own copy until it is READY. */
+enum { CAPP_PANEL_EMPTY, CAPP_PANEL_BUSY, CAPP_PANEL_READY };
+
+/* The place of a matrix in the cache, and what is there so far. The lanes of a model share it. */
+typedef struct capp_kept {
+    char *panels;         /* 64-byte aligned, each at capp_panel_place */
+    size_t whole;         /* bytes of all panels */
+    atomic_size_t bytes;  /* bytes of the panels that are READY */
+    atomic_uchar *states; /* [panels] */
+} capp_kept;
+
 /* y [rows][n] = x [rows][k] times the transpose of w [n][k]. w is packed in panels of products->nr rows. The n rows of
  * w are `parts` matrices of `columns` rows, whose panels alternate: panel i belongs to part i % parts and begins at row
  * i / parts * nr of this part. */
@@ -42,9 +55,9 @@ typedef struct capp_matrix {
     size_t panel_bytes;    /* of the largest panel */
     bool mixed;            /* panels of integers of several types, which have different sizes */
     size_t extra;          /* number of additional floats for reading rows of its sources */
-    char *packed;      /* the panels, in the cache, 64-byte aligned, each at capp_panel_place; NULL: packed when used */
-    const float *bias; /* [n], or NULL */
-    capp_curve curve;  /* for the activation of the output, if that is CAPP_XIELU */
+    capp_kept *kept;       /* NULL: it has no place in the cache, so its panels are packed each time they are used */
+    const float *bias;     /* [n], or NULL */
+    capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
     size_t n_sources;
     capp_delta *deltas;   /* a list; added to the rows when they are packed */

@@ -1,11 +1,9 @@
-/* A model: hyperparameters, and weights bound, shape-checked and packed for the kernels. Immutable once open. */
+/* A model: hyperparameters, and weights bound, shape-checked and packed for the kernels. Immutable once open, except
+ * that its cache of packed weights fills. */
 #ifndef CAPP_MODEL_MODEL_H
 #define CAPP_MODEL_MODEL_H
 
-#include <stdatomic.h>
-
 #include "base/error.h"
-#include "base/pool.h"
 #include "file/source.h"
 #include "kernel/dequant.h"
 #include "kernel/kernel.h"
@@ -458,8 +456,12 @@ typedef struct capp_weights {
     capp_matrix *head_matrices;                /* [layers][2 heads] for latent attention */
     capp_dequant_fn tokens_dequant, positions_dequant, side_dequant;
     uint64_t parameters, adapter_bytes;
-    size_t packed_bytes, whole_bytes; /* size of the cache; size of a cache of all matrices */
-    char *block;                      /* the cache [packed_bytes]; NULL: it is empty */
+    size_t packed_bytes, whole_bytes; /* size of the cache when it is full; size of a cache of all matrices */
+    char *block;                      /* the cache [packed_bytes] */
+    capp_kept *kept;                  /* [n_kept] the matrices that have a place in it, in the order of the file */
+    size_t n_kept;
+    atomic_uchar *states;   /* of all their panels */
+    bool reserved;          /* the cache has its memory */
     size_t resident_layers; /* layers whose pages of the file stay in memory; the head is layer hparams.layers */
     float **floats;         /* norms and biases as float32 */
     size_t n_floats, floats_capacity;
@@ -486,11 +488,11 @@ const char *capp_quant_name(const capp_hparams *hparams, char *buffer, size_t si
  * the tensors that belong to them. *readable: whether capp can convert them to float32. */
 uint64_t capp_quant_weights(const capp_hparams *hparams, const capp_tensor *t, bool *readable);
 
-/* Binds every tensor of the source, which must outlive *weights. Checks types and shapes. Packs the matrices on the
- * pool's threads for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. On failure
+/* Binds every tensor of the source, which must outlive *weights. Checks types and shapes. Matrices are packed when they
+ * are used, for products, which are kernels->f32 or kernels->bf16. Errors name the file and the tensor. On failure
  * *weights is NULL. */
 capp_status capp_weights_open(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
-                              const capp_products *products, capp_pool *pool, capp_error *err);
+                              const capp_products *products, capp_error *err);
 
 /* A LoRA adapter: a folder that PEFT saved, or a GGUF file. adapter.h has the formats. */
 typedef struct capp_adapter capp_adapter;
@@ -502,38 +504,31 @@ capp_status capp_adapter_open(capp_adapter **adapter, const char *path, double w
 /* adapter may be NULL. */
 void capp_adapter_free(capp_adapter *adapter);
 
-/* Like capp_weights_open, but adds n adapters to the weights, in float32, before they are packed. The caller may free
+/* Like capp_weights_open, but adds n adapters to the weights, in float32, when they are packed. The caller may free
  * the adapters afterwards: the weights keep float32 copies of the adapters' tensors, never float32 copies of the
  * weights. */
 capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
-                                      capp_pool *pool, capp_error *err);
+                                      capp_error *err);
 
-/* The budget for packed weights. All are cached if they fit. Otherwise parts decides: true caches as many as fit, false
- * caches none. */
+/* The budget for packed weights. All have a place in the cache if they fit. Otherwise parts decides: true gives one to
+ * as many as fit, false to none. */
 typedef struct capp_cache {
     uint64_t bytes;
     bool parts;
 } capp_cache;
 
-/* The two halves of capp_weights_open_adapted. Binding does everything that can fail and allocates all memory. Packing
- * fills the cache and allocates nothing. On success the caller owns *packer too; on failure both are NULL. threads: the
- * number of threads in the pool that will pack. whole: the arithmetic for a model that stores all its matrices (except
- * routers) as integers; other: for any other model. */
-typedef struct capp_packer capp_packer;
-capp_status capp_weights_bind(capp_weights **weights, capp_packer **packer, const capp_source *source,
-                              const capp_kernels *kernels, const capp_arithmetic *whole, const capp_arithmetic *other,
-                              capp_adapter *const *adapters, size_t n, capp_cache cache, int threads, capp_error *err);
+/* What capp_weights_open_adapted does, with any products and cache. whole: the arithmetic for a model that stores all
+ * its matrices (except routers) as integers; other: for any other model. */
+capp_status capp_weights_bind(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
+                              const capp_arithmetic *whole, const capp_arithmetic *other, capp_adapter *const *adapters,
+                              size_t n, capp_cache cache, capp_error *err);
 
-/* Packs the weights for which packer was made. If *stop becomes true, this ends early, within a panel; then the caller
- * can only free the weights. stop may be NULL. The pool keeps stop, as with capp_pool_set_stop. */
-void capp_packer_run(capp_packer *packer, capp_pool *pool, const atomic_bool *stop);
+/* The bytes that the cache holds now, of the packed_bytes that it may hold. */
+size_t capp_cache_bytes(const capp_weights *w);
 
-/* Sets *done to the number of panels packed so far and *total to the number of all panels. Any thread may call this. */
-void capp_packer_progress(const capp_packer *packer, size_t *done, size_t *total);
-
-/* packer may be NULL. Does not free the weights. */
-void capp_packer_free(capp_packer *packer);
+/* The bytes that all caches of this process have reserved and do not use yet. */
+size_t capp_cache_unused(void);
 
 /* Adds the changes in a list to rows [n][k], which are rows row .. row + n - 1 of their matrix. */
 void capp_delta_add(const capp_weights *w, const capp_delta *deltas, size_t row, size_t n, float *rows, size_t k);
@@ -549,15 +544,15 @@ void capp_weights_set_context(capp_weights *weights, uint32_t context);
 capp_status capp_weights_twin(capp_weights **twin, const capp_weights *weights, const capp_arithmetic *arithmetic,
                               capp_error *err);
 
-/* Prefetches the weights of a layer that are not cached, for a wave of rows; layer hparams.layers is the head.
+/* Prefetches the weights of a layer that the cache does not hold, for a wave of rows; layer hparams.layers is the head.
  * Prefetches the experts of the layer only if the wave will choose most of them. */
 void capp_weights_ahead(const capp_weights *w, size_t layer, size_t rows);
 
 /* Gives the layer's pages back to the system, unless they are to stay. */
 void capp_weights_behind(const capp_weights *w, size_t layer);
 
-/* Call this after a wave. If all weights are cached, unmaps the pages that were read; otherwise they would grow to the
- * whole file. */
+/* Call this after a wave. If all weights have a place in the cache, unmaps the pages that were read; otherwise they
+ * would grow to the whole file. */
 void capp_weights_release(const capp_weights *w);
 
 /* Limits the memory for pages of the file to `room` bytes: sets resident_layers. */
@@ -566,15 +561,16 @@ void capp_weights_keep(capp_weights *w, uint64_t room);
 /* The number of bytes that each wave reads from the disk; 0 if the file fits in memory. */
 uint64_t capp_weights_streamed(const capp_weights *w);
 
-/* Prefetches a matrix that is not cached. */
+/* Prefetches a matrix, unless the cache holds it. */
 void capp_matrix_prefetch(const capp_matrix *m);
 
 /* The offset in a panel of the part of k that begins at `from`; from k: the size of the panel. */
 size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t panel, size_t from);
 
 /* Returns panels first .. first + n - 1 of m, which is not mixed, one after another, 64-byte aligned. In each panel its
- * parts along k follow one another, each at its capp_panel_offset. The panels are in the cache, or this packs them into
- * scratch. scratch has capp_matrix_scratch(w, m, n) floats and is 64-byte aligned. */
+ * parts along k follow one another, each at its capp_panel_offset. The panels are in the cache, or this packs them:
+ * into the cache if m has a place there, else into scratch, which has capp_matrix_scratch(w, m, n) floats and is
+ * 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
 
 /* The length of the part of k that begins at `from`: one block of the products, or the rest of k. */
@@ -587,11 +583,11 @@ void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first
                        const char **parts);
 
 /* c [rows][ldc] = x [rows][ldx] times the columns of a panel, without making it, for at most CAPP_FEW_ROWS rows.
- * Returns false, and has done nothing, where the panel must be made. */
+ * Returns false, and has done nothing, where the panel must be made, or is to be kept. */
 bool capp_matrix_few(const capp_weights *w, const capp_matrix *m, size_t panel, float *c, size_t ldc, const float *x,
                      size_t ldx, size_t rows);
 
-/* The number of floats of scratch, in whole vectors; 0 if m is in the cache. */
+/* The number of floats of scratch, in whole vectors. */
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n);
 
 /* weights may be NULL. */

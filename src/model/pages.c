@@ -1,8 +1,8 @@
 /* The pages of the file: prefetches them before they are needed, and gives them back before they fill the memory. Every
- * wave reads the weights that are not cached, layer by layer, so the next layer is prefetched while one is computed. If
- * the file fits in memory, its pages stay. If it does not, the first layers stay and the others are given back after
- * each use. If nothing were given back, the system would drop the pages that were not used for the longest time, and
- * these are needed next. */
+ * wave reads the weights that have no place in the cache, layer by layer, so the next layer is prefetched while one is
+ * computed. If the file fits in memory, its pages stay. If it does not, the first layers stay and the others are given
+ * back after each use. If nothing were given back, the system would drop the pages that were not used for the longest
+ * time, and these are needed next. */
 #include "file/map.h"
 #include "model/binder.h"
 
@@ -11,33 +11,20 @@ static const char *data_of(const capp_tensor *t) {
     return t->type == CAPP_TYPE_QUANTIZED ? ((const capp_quant *)t->data)->weights : t->data;
 }
 
-void capp_prefetch_panels(const capp_matrix *m, size_t nr, size_t from, size_t to) {
-    size_t begin = 0, column = from / m->parts * nr, last = (to + m->parts - 1) / m->parts * nr;
-    if (last > m->columns) last = m->columns;
-    for (size_t s = 0; s < m->n_sources; s++) {
-        const capp_tensor *t = m->source[s];
-        size_t end = begin + (size_t)t->dims[1], row = (size_t)(t->bytes / t->dims[1]);
-        bool whole = t->type == CAPP_TYPE_QUANTIZED || t->turned || t->order;
-        if (whole && !from) capp_map_prefetch(data_of(t), (size_t)t->bytes);
-        for (size_t i = 0; !whole && i < m->parts; i++) {
-            size_t first = i * m->columns + column, stop = i * m->columns + last;
-            if (first < begin) first = begin;
-            if (stop > end) stop = end;
-            if (first < stop) capp_map_prefetch(data_of(t) + (first - begin) * row, (stop - first) * row);
-        }
-        begin = end;
-    }
+void capp_matrix_prefetch(const capp_matrix *m) {
+    for (size_t i = 0; !capp_is_kept(m) && i < m->n_sources; i++)
+        capp_map_prefetch(data_of(m->source[i]), (size_t)m->source[i]->bytes);
 }
 
-void capp_matrix_prefetch(const capp_matrix *m) {
-    for (size_t i = 0; !m->packed && i < m->n_sources; i++)
-        capp_map_prefetch(data_of(m->source[i]), (size_t)m->source[i]->bytes);
+void capp_matrix_unmap(const capp_weights *w, const capp_matrix *m) {
+    for (size_t i = 0; i < m->n_sources; i++)
+        capp_source_unmap(w->source, data_of(m->source[i]), (size_t)m->source[i]->bytes);
 }
 
 /* ---- Layers ---------------------------------------------------------------------------------------------------------
  */
 
-/* Calls fn for every matrix of a layer that is not cached; the layer after the last one is the head. */
+/* Calls fn for every matrix of a layer; the layer after the last one is the head. */
 static void each_matrix(const capp_weights *w, size_t index, bool experts, void (*fn)(void *, const capp_matrix *),
                         void *user) {
     const capp_layer *l = index < w->hparams.layers ? &w->layers[index] : NULL;
@@ -49,19 +36,16 @@ static void each_matrix(const capp_weights *w, size_t index, bool experts, void 
         l ? &l->latent.q_b : NULL,     l ? &l->altup.left : NULL,   l ? &l->altup.right : NULL,
         l ? &l->expert_in : NULL,      l ? &l->expert_out : NULL};
     for (size_t i = 0; i < sizeof of_layer / sizeof *of_layer; i++)
-        if (of_layer[i] && !of_layer[i]->packed) fn(user, of_layer[i]);
+        if (of_layer[i]) fn(user, of_layer[i]);
     for (size_t i = 0; i + 1 < w->hparams.streams; i++) {
         const capp_matrix *m = !index ? &w->spread[i] : l ? NULL : &w->merge[i];
-        if (m && !m->packed) fn(user, m);
+        if (m) fn(user, m);
     }
-    for (size_t i = 0; l && i < CAPP_MOST_INNER; i++)
-        if (!l->mix_inner[i].packed) fn(user, &l->mix_inner[i]);
+    for (size_t i = 0; l && i < CAPP_MOST_INNER; i++) fn(user, &l->mix_inner[i]);
     size_t heads = l && l->latent.k_b ? 2 * (size_t)w->hparams.heads : 0;
-    for (size_t i = 0; i < heads; i++)
-        if (!l->latent.k_b[i].packed) fn(user, &l->latent.k_b[i]);
+    for (size_t i = 0; i < heads; i++) fn(user, &l->latent.k_b[i]);
     size_t n = experts && l && l->expert_up ? 2 * (size_t)w->hparams.experts : 0;
-    for (size_t i = 0; i < n; i++)
-        if (!l->expert_up[i].packed) fn(user, &l->expert_up[i]);
+    for (size_t i = 0; i < n; i++) fn(user, &l->expert_up[i]);
 }
 
 static void prefetch_matrix(void *user, const capp_matrix *m) {
@@ -71,13 +55,13 @@ static void prefetch_matrix(void *user, const capp_matrix *m) {
 
 static void drop_matrix(void *user, const capp_matrix *m) {
     const capp_weights *w = user;
-    for (size_t i = 0; i < m->n_sources; i++)
+    for (size_t i = 0; !m->kept && i < m->n_sources; i++)
         capp_source_drop(w->source, data_of(m->source[i]), (size_t)m->source[i]->bytes);
 }
 
 static void count_matrix(void *user, const capp_matrix *m) {
     uint64_t *bytes = user;
-    for (size_t i = 0; i < m->n_sources; i++) *bytes += m->source[i]->bytes;
+    for (size_t i = 0; !m->kept && i < m->n_sources; i++) *bytes += m->source[i]->bytes;
 }
 
 /* Whether the rows of a wave choose most experts. This is likely if they make several choices for each expert. */
@@ -85,13 +69,13 @@ static bool most_experts(const capp_weights *w, size_t rows) {
     return rows * w->hparams.experts_used >= 4 * (size_t)w->hparams.experts;
 }
 
-/* Whether waves read hardly more than embeddings from the file. */
+/* Whether waves read hardly more than embeddings from the file, once the cache is full. */
 static bool is_cached(const capp_weights *w) {
     return w->packed_bytes == w->whole_bytes;
 }
 
 void capp_weights_ahead(const capp_weights *w, size_t layer, size_t rows) {
-    if (rows && (w->borrows || !is_cached(w))) each_matrix(w, layer, most_experts(w, rows), prefetch_matrix, NULL);
+    if (rows) each_matrix(w, layer, most_experts(w, rows), prefetch_matrix, NULL);
 }
 
 void capp_weights_behind(const capp_weights *w, size_t layer) {

@@ -1,6 +1,6 @@
-/* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. When the model is opened,
- * panels are packed into the cache (cache.c). Other panels are packed into a worker's scratch each time a product uses
- * them. */
+/* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. The first product that
+ * uses a panel packs it into the cache, if it has a place there (cache.c). Other panels are packed into a worker's
+ * scratch each time a product uses them. */
 #include <string.h>
 
 #include "kernel/integers.h"
@@ -116,7 +116,8 @@ static size_t whole_vectors(size_t floats) {
     return (floats + CAPP_LANES - 1) / CAPP_LANES * CAPP_LANES;
 }
 
-size_t capp_row_floats(const capp_weights *w, const capp_matrix *m) {
+/* The number of floats that the rows of a panel of m need, with the space to read them. */
+static size_t row_floats(const capp_weights *w, const capp_matrix *m) {
     return whole_vectors(capp_products_of(w, m)->nr * m->k) + whole_vectors(m->extra);
 }
 
@@ -171,7 +172,7 @@ static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t
 bool capp_matrix_few(const capp_weights *w, const capp_matrix *m, size_t panel, float *c, size_t ldc, const float *x,
                      size_t ldx, size_t rows) {
     const capp_products *products = capp_products_of(w, m);
-    if (m->packed || !products->few || rows > CAPP_FEW_ROWS) return false;
+    if (m->kept || !products->few || rows > CAPP_FEW_ROWS) return false;
     panel_rows r = rows_of(w, m, panel);
     stored_rows stored = find_stored(w, m, r);
     const capp_few_fn few = stored.unpack ? products->few(stored.type_id) : NULL;
@@ -234,8 +235,8 @@ static bool unpack_quantized(const capp_weights *w, const capp_matrix *m, panel_
     return true;
 }
 
-/* Packs a panel block by block along k; each block is a panel of its own. */
-void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
+/* Packs a panel block by block along k; each block is a panel of its own. rows: [row_floats] scratch. */
+static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, void *packed, float *rows) {
     const capp_products *products = capp_products_of(w, m);
     panel_rows r = rows_of(w, m, panel);
     stored_rows stored = find_stored(w, m, r);
@@ -255,20 +256,61 @@ void capp_pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel, 
     }
 }
 
+/* Bytes that the caches of this process have reserved and do not use yet. */
+static atomic_size_t unused;
+
+size_t capp_cache_unused(void) {
+    return atomic_load_explicit(&unused, memory_order_relaxed);
+}
+
+void capp_cache_reserve(size_t bytes) {
+    atomic_fetch_add_explicit(&unused, bytes, memory_order_relaxed);
+}
+
+void capp_cache_return(size_t bytes) {
+    atomic_fetch_sub_explicit(&unused, bytes, memory_order_relaxed);
+}
+
+/* A panel that a failed read spoils stays BUSY, so it is never used. */
+static bool make_kept(const capp_weights *w, const capp_matrix *m, size_t panel, float *rows) {
+    capp_kept *kept = m->kept;
+    const size_t bytes = capp_panel_offset(w, m, panel, m->k);
+    pack_panel(w, m, panel, kept->panels + capp_panel_place(w, m, panel), rows);
+    if (capp_source_failed(w->source)) return false;
+    atomic_store_explicit(&kept->states[panel], CAPP_PANEL_READY, memory_order_release);
+    capp_cache_return(bytes);
+    if (atomic_fetch_add_explicit(&kept->bytes, bytes, memory_order_relaxed) + bytes == kept->whole)
+        capp_matrix_unmap(w, m);
+    return true;
+}
+
+/* Makes a panel of a matrix with a place in the cache and keeps it there, unless it is there already. False: another
+ * thread is making it, or a read of the file failed. rows: as for pack_panel. */
+static bool keep_panel(const capp_weights *w, const capp_matrix *m, size_t panel, float *rows) {
+    atomic_uchar *state = &m->kept->states[panel];
+    unsigned char seen = atomic_load_explicit(state, memory_order_acquire);
+    if (seen != CAPP_PANEL_EMPTY) return seen == CAPP_PANEL_READY;
+    return atomic_compare_exchange_strong_explicit(state, &seen, CAPP_PANEL_BUSY, memory_order_acquire,
+                                                   memory_order_acquire)
+               ? make_kept(w, m, panel, rows)
+               : seen == CAPP_PANEL_READY;
+}
+
 size_t capp_part_of(const capp_products *products, size_t k, size_t from) {
     return products->block && products->block + products->tail < k - from ? products->block : k - from;
 }
 
 size_t capp_matrix_scratch(const capp_weights *w, const capp_matrix *m, size_t n) {
-    if (m->packed) return 0;
-    return n * m->panel_bytes / sizeof(float) + capp_row_floats(w, m);
+    return n * m->panel_bytes / sizeof(float) + row_floats(w, m);
 }
 
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch) {
-    if (m->packed) return m->packed + first * m->panel_bytes;
     char *panels = (char *)scratch;
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
-    for (size_t i = 0; i < n; i++) capp_pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
+    size_t kept = 0;
+    while (m->kept && kept < n && keep_panel(w, m, first + kept, rows)) kept++;
+    if (kept == n) return m->kept->panels + first * m->panel_bytes;
+    for (size_t i = 0; i < n; i++) pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
     return panels;
 }
 
@@ -277,14 +319,15 @@ void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
     const capp_products *products = capp_products_of(w, m);
     for (size_t i = 0; i < n; i++) {
-        char *room = m->packed ? m->packed + capp_panel_place(w, m, first + i) : (char *)scratch + i * m->panel_bytes;
+        bool kept = m->kept && keep_panel(w, m, first + i, rows);
+        char *room = kept ? m->kept->panels + capp_panel_place(w, m, first + i) : (char *)scratch + i * m->panel_bytes;
         panel_rows r = rows_of(w, m, first + i);
         stored_rows stored = {.unpack = NULL};
-        if (!m->packed) stored = find_stored(w, m, r);
+        if (!kept) stored = find_stored(w, m, r);
         if (stored.unpack)
             unpack_part(&stored, r.n, from, capp_part_of(products, m->k, from), room);
-        else if (!m->packed && !from)
-            capp_pack_panel(w, m, first + i, room, rows);
+        else if (!kept && !from)
+            pack_panel(w, m, first + i, room, rows);
         parts[i] = stored.unpack ? room : room + capp_panel_offset(w, m, first + i, from);
     }
 }

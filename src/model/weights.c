@@ -1,4 +1,4 @@
-/* The weights of a model: binds tensors to matrices (bind.c), fits adapters to them (adapter_fit.c), and chooses the
+/* The weights of a model: binds tensors to matrices (bind.c), fits adapters to them (adapter_fit.c), and plans the
  * cache of packed panels (cache.c). Also makes the twin for other products. */
 #include <string.h>
 
@@ -33,20 +33,15 @@ static capp_status bind_scattered(binder *b) {
 }
 
 capp_status capp_weights_open(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
-                              const capp_products *products, capp_pool *pool, capp_error *err) {
-    return capp_weights_open_adapted(out, s, kernels, products, NULL, 0, pool, err);
+                              const capp_products *products, capp_error *err) {
+    return capp_weights_open_adapted(out, s, kernels, products, NULL, 0, err);
 }
 
 capp_status capp_weights_open_adapted(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
-                                      capp_pool *pool, capp_error *err) {
-    capp_packer *packer;
+                                      capp_error *err) {
     const capp_arithmetic floats = {.floats = products};
-    capp_status st = capp_weights_bind(out, &packer, s, kernels, &floats, &floats, adapters, n,
-                                       (capp_cache){SIZE_MAX, false}, capp_pool_threads(pool), err);
-    if (st == CAPP_OK) capp_packer_run(packer, pool, NULL);
-    capp_packer_free(packer);
-    return st;
+    return capp_weights_bind(out, s, kernels, &floats, &floats, adapters, n, (capp_cache){SIZE_MAX, false}, err);
 }
 
 /* Whether outputs can be written in the order of the next matrix's inputs. */
@@ -131,7 +126,7 @@ static capp_status find_integers(binder *b) {
     capp_weights *w = b->w;
     capp_status st;
     size_t routers = 0;
-    for (size_t i = 0; i < b->n_jobs; i++) find_matrix(b->jobs[i].matrix);
+    for (size_t i = 0; i < b->n_jobs; i++) find_matrix(b->jobs[i]);
     for (size_t i = 0; i < w->hparams.layers; i++) {
         capp_layer *layer = &w->layers[i];
         layer->mix_rates.integers = false;
@@ -143,7 +138,7 @@ static capp_status find_integers(binder *b) {
         if (layer->expert_up && (st = of_experts(b, layer, &routers)) != CAPP_OK) return st;
         if ((st = order_outputs(b, &layer->up, &layer->down)) != CAPP_OK) return st;
     }
-    for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i].matrix->integers;
+    for (size_t i = 0; i < b->n_jobs; i++) w->n_integers += b->jobs[i]->integers;
     w->n_floats_only = b->n_jobs - w->n_integers - routers - count_left(w);
     return CAPP_OK;
 }
@@ -152,7 +147,7 @@ static capp_status find_integers(binder *b) {
 static double share_of_wide(const binder *b) {
     double all = 0, wide = 0;
     for (size_t i = 0; i < b->n_jobs; i++) {
-        const capp_matrix *m = b->jobs[i].matrix;
+        const capp_matrix *m = b->jobs[i];
         for (size_t s = 0; m->integers && s < m->n_sources; s++) {
             const double weights = (double)m->source[s]->dims[1] * (double)m->k;
             all += weights;
@@ -183,14 +178,13 @@ static void set_arithmetic(capp_weights *w, const capp_arithmetic *arithmetic) {
         if (capp_has_attention(&w->hparams, i)) place_layer(w, &w->layers[i]);
 }
 
-capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const capp_source *s,
-                              const capp_kernels *kernels, const capp_arithmetic *whole, const capp_arithmetic *other,
-                              capp_adapter *const *adapters, size_t n, capp_cache cache, int threads, capp_error *err) {
+capp_status capp_weights_bind(capp_weights **out, const capp_source *s, const capp_kernels *kernels,
+                              const capp_arithmetic *whole, const capp_arithmetic *other, capp_adapter *const *adapters,
+                              size_t n, capp_cache cache, capp_error *err) {
     capp_status st;
     capp_weights *w = capp_new0(1, sizeof *w);
     binder b = {.w = w, .s = s, .err = err};
     *out = NULL;
-    *packer = NULL;
     if (!w) {
         st = capp_fail_memory(err, "the weights");
         goto done;
@@ -213,9 +207,9 @@ capp_status capp_weights_bind(capp_weights **out, capp_packer **packer, const ca
         if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
     if ((st = find_integers(&b)) != CAPP_OK) goto done;
     set_arithmetic(w, w->n_floats_only ? other : whole);
-    for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i].matrix);
+    for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i]);
     w->wide = share_of_wide(&b);
-    st = capp_packer_make(packer, &b, cache, threads);
+    st = capp_cache_plan(&b, cache);
 done:
     capp_free(b.bound);
     capp_free(b.jobs);
@@ -230,7 +224,7 @@ done:
 static void set_twin(const capp_weights *twin, const capp_weights *w, capp_matrix *m) {
     if (!m->parts) return; /* this model does not have it */
     if (capp_products_of(twin, m) == capp_products_of(w, m)) return;
-    m->packed = NULL;
+    m->kept = NULL;
     capp_set_panels(twin, m);
 }
 
@@ -289,7 +283,6 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     twin->head_matrices = heads;
     set_arithmetic(twin, arithmetic);
     twin->borrows = true;
-    twin->block = NULL;
     for (uint32_t i = 0; i < w->hparams.layers; i++) set_layer(twin, w, i);
     set_twin(twin, w, &twin->head);
     set_twin(twin, w, &twin->project_in);
@@ -308,7 +301,7 @@ void capp_weights_free(capp_weights *w) {
         capp_free(w->frequencies);
         capp_derived_free(w);
         capp_deltas_free(w);
-        capp_aligned_delete(w->block);
+        capp_cache_free(w);
     }
     capp_free(w->expert_matrices);
     capp_free(w->head_matrices);
