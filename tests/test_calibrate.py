@@ -278,12 +278,13 @@ def test_rows_with_own_completions(model, write, tmp_path):
 def test_undecided_rows_of_a_calibration(store):
     """The margin counts after the shifts."""
     with contextlib.closing(sqlite3.connect(store)) as database, database:
-        database.execute("UPDATE settings SET value = '0.3' WHERE name = 'margin'")
-    scores = scores_of(store)
+        database.execute("UPDATE settings SET value = '0.4' WHERE name = 'margin'")
+        tokens = [len(json.loads(ids)) for ids, in database.execute("SELECT ids FROM completions")]
+    scores, margin = scores_of(store), 0.4 * np.sqrt(np.mean(1 / np.array(tokens)))
     for options, z in ([], scores), (["--calibrate", "batch"], scores + shift_of(scores)):
         marked = [row["id"] for row in rows_of(run("decide", store, *options)) if row.get("undecided")]
         z = np.sort(z, axis=1)
-        assert 10 < len(marked) < 190 and marked == [i for i in range(200) if z[i, -1] - z[i, -2] <= 0.3]
+        assert 10 < len(marked) < 190 and marked == [i for i in range(200) if z[i, -1] - z[i, -2] <= margin]
 
 
 def test_rescore_decides_a_calibration_in_two_lanes(write, tmp_path):
