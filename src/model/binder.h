@@ -92,7 +92,7 @@ capp_status capp_cache_plan(binder *b, capp_cache cache);
 void capp_cache_reserve(size_t bytes);
 void capp_cache_return(size_t bytes);
 
-/* Frees the cache of w. */
+/* Frees the cache of w, which is empty then. */
 void capp_cache_free(capp_weights *w);
 
 /* Whether all panels are in the cache. */
