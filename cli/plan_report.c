@@ -208,7 +208,7 @@ void plan_judge(plan_facts *p) {
 
 /* ---- The report ------------------------------------------------------------------------------------------------ */
 
-/* Estimated seconds of the whole run, without loading the model. */
+/* Estimated seconds of the whole run, without opening the model and unpacking its weights for the first time. */
 static double plan_seconds(const plan_facts *p) {
     return p->sample_tokens ? p->seconds * (double)p->work.tokens_computed / (double)p->sample_tokens : NAN;
 }

@@ -102,6 +102,10 @@ BROKEN = {
     "extra tensor with a similar name": (
         lambda f: rewritten(f, lambda t: t.update({"model.layers.2.mlp.up_prj.weight": np.ones(36)})),
         "the nearest name that capp knows is model.layers.2.mlp.up_proj.weight"),
+    "fewer layers than tensors": (
+        lambda f: reconfigured(f, num_hidden_layers=1),
+        "tensor model.layers.1.input_layernorm.weight is of layer 1, but the model has 1 of them, from 0 on, according to config.json; "
+        "download or convert the model again"),
     "wrong shape": (lambda f: reconfigured(f, intermediate_size=43), "the hyperparameters say 36 x 43"),
     "unknown architecture": (lambda f: reconfigured(f, model_type="zebra"), 'unknown architecture "zebra"'),
     "unknown field": (lambda f: reconfigured(f, stripes=3), 'unknown field "stripes"'),

@@ -215,6 +215,15 @@ def test_scales_that_have_no_place(build, tmp_path, kind, name, n, message):
     assert done.returncode == 2 and message in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("name", ["blk.2.attn_norm.weight", "blk.10.attn_nrm.weight"])
+def test_layers_beyond_the_block_count(build, tmp_path, name):
+    path = make(tmp_path / "model.gguf", ["Q8_0", "Q8_0"], True, spoil=lambda w: w.add_tensor(name, np.ones(WIDTH, np.float32)))
+    done = subprocess.run([build / "tests" / "model_tool", path, "ref"], input="", capture_output=True, text=True)
+    layer = name.split(".")[1]
+    assert done.returncode == 2 and (f"{path}: tensor {name} is of layer {layer}, but the model has 2 of them, from 0 on, according to "
+                                     "block_count in the metadata; download or convert the model again") in done.stderr, done.stderr
+
+
 def numbers_of(printed):
     def flat(value):
         if isinstance(value, float):

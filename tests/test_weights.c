@@ -151,6 +151,44 @@ TEST(streamed) {
 /* ---- The cache -----------------------------------------------------------------------------------------------------
  */
 
+static size_t most_bytes;
+
+static void *small_malloc(size_t bytes) {
+    return bytes < most_bytes ? malloc(bytes) : NULL;
+}
+
+/* By default a model works without a cache whose memory the process may not have. A cache that the caller asks for is
+ * an error then. */
+TEST(a_cache_that_gets_no_memory) {
+    char path[64];
+    capp_error err;
+    capp_model_options options;
+    capp_model *model;
+    tiny_model_file("llama", 5, path);
+    row *rows = make_rows(8, ROWS);
+    model = open_model(path, CAPP_WEIGHTS_NONE, CAPP_PRECISION_F32);
+    most_bytes = info_of(model).whole_weight_bytes;
+    scores *whole = scored(model, rows);
+    capp_model_free(model);
+    CHECK_INT(capp_set_allocator(small_malloc, realloc, free), CAPP_OK);
+    capp_model_options_init(&options);
+    options.weights_memory = CAPP_WEIGHTS_ALL;
+    options.precision = CAPP_PRECISION_F32;
+    CHECK_INT(capp_model_open(&model, path, &options, &err), CAPP_ENOMEM);
+    CHECK_CONTAINS(err.message, "--weights-memory 0");
+    model = open_model(path, CAPP_WEIGHTS_DEFAULT, CAPP_PRECISION_F32);
+    CHECK_INT(capp_set_allocator(NULL, NULL, NULL), CAPP_OK);
+    CHECK(!capp_model_forecast_weights(model) && !capp_cache_unused());
+    scores *own = scored(model, rows);
+    check_same(own, whole);
+    CHECK_INT(info_of(model).weight_bytes, 0);
+    free_scores(own, ROWS);
+    free_scores(whole, ROWS);
+    capp_model_free(model);
+    free(rows);
+    unlink(path);
+}
+
 /* As if a thread that does not run, or that does not exist after a fork, were making some of the panels. */
 TEST(panels_that_another_thread_makes) {
     char path[64];

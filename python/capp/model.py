@@ -222,7 +222,8 @@ class Model:
         memory budget in bytes for a cache of unpacked weights: a number, which whole matrices fill as far as they fit; 0
         for no cache; or ``"all"``. The first call that uses weights unpacks them into the cache. Weights that have no place
         there are unpacked each time they are used. By default all weights
-        are cached if they fit a quarter of the free memory, otherwise none. No result depends on it
+        are cached if they fit a quarter of the free memory, otherwise none. After a fork, processes share what the cache held
+        before, and each unpacks the rest for itself: so score a row before you fork. No result depends on it
     precision
         ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized model, the same
         bits on every machine; ``"i8"``, faster and less accurate; ``"mixed"``, between these; or ``"auto"``, the fastest

@@ -44,10 +44,9 @@ static void handle(int signal, siginfo_t *info, void *context) {
     uintptr_t address = (uintptr_t)info->si_addr, none = 0;
     struct entry *entry = info->si_code > 0 ? entry_of(address) : NULL;
     uintptr_t page = address / capp_page_size() * capp_page_size();
-    if (entry && capp_map_zeros((void *)page, atomic_load(&entry->end) - page))
-        atomic_compare_exchange_strong(&entry->fault, &none, address);
-    else
-        pass_on(signal, info, context);
+    /* Noted before the zeros are there: a thread that reads them must find the fault when it asks. */
+    if (entry) atomic_compare_exchange_strong(&entry->fault, &none, address);
+    if (!entry || !capp_map_zeros((void *)page, atomic_load(&entry->end) - page)) pass_on(signal, info, context);
     errno = saved;
 }
 

@@ -326,6 +326,34 @@ static bool is_skipped(const binder *b, const capp_tensor *t) {
     return false;
 }
 
+/* Whether a name begins as the known name does, up to the number of the layer. */
+static bool is_of_layer(capp_str name, const char *known, uint32_t layer) {
+    char number[16];
+    size_t n = (size_t)snprintf(number, sizeof number, ".%u.", layer);
+    const char *at = strstr(known, number);
+    if (at) n += (size_t)(at - known);
+    return at && name.size > n && !memcmp(name.data, known, n);
+}
+
+static capp_status fail_unexpected(const binder *b, capp_str name) {
+    char nearest[MOST_NAME];
+    const uint32_t layers = b->w->hparams.layers + b->w->hparams.skipped_layers;
+    const place p = capp_place_nearest(b->s, b->w->arch, name, nearest);
+    const int size = (int)(name.size < 100 ? name.size : 100);
+    if (p.part >= CAPP_FIRST_LAYER_PART && p.layer >= layers && is_of_layer(name, nearest, p.layer))
+        return capp_fail(b->err, CAPP_EFORMAT,
+                         "%s: tensor %.*s is of layer %u, but the model has %u of them, from 0 on, according to "
+                         "%s; download or convert the model again",
+                         capp_source_path(b->s), size, name.data, p.layer, layers,
+                         capp_in_folder(b) ? "config.json" : "block_count in the metadata");
+    const bool same = strlen(nearest) == name.size && !memcmp(nearest, name.data, name.size);
+    return capp_fail(b->err, CAPP_EUNSUPPORTED,
+                     "%s: unexpected tensor %.*s in a model of architecture %s: the model has a part that capp "
+                     "does not support%s%s",
+                     capp_source_path(b->s), size, name.data, b->w->arch->name,
+                     same || !*nearest ? "" : "; the nearest name that capp knows is ", same ? "" : nearest);
+}
+
 /* A tensor that nothing reads would be a part of the model that capp leaves out: the answer would be wrong without a
  * warning. */
 static capp_status check_all_bound(binder *b) {
@@ -334,13 +362,7 @@ static capp_status check_all_bound(binder *b) {
         if (b->bound[i] || is_buffer(b->s, t) || is_skipped(b, t) ||
             ((b->s->gguf || capp_is_multimodal(b->s)) && capp_is_vision(t->name)) || capp_quant_idle(&b->w->hparams, t))
             continue;
-        char nearest[MOST_NAME];
-        capp_place_nearest(b->s, b->w->arch, t->name, nearest);
-        return capp_fail(b->err, CAPP_EUNSUPPORTED,
-                         "%s: unexpected tensor %.*s in a model of architecture %s: the model has a part that capp "
-                         "does not support%s%s",
-                         capp_source_path(b->s), (int)(t->name.size < 100 ? t->name.size : 100), t->name.data,
-                         b->w->arch->name, *nearest ? "; the nearest name that capp knows is " : "", nearest);
+        return fail_unexpected(b, t->name);
     }
     return CAPP_OK;
 }

@@ -23,8 +23,9 @@ const char *capp_place_template(const capp_arch *arch, bool gguf, capp_part part
 /* The template after the next '|', or NULL. */
 const char *capp_place_next(const char *template);
 
-/* The name of a part in this source that is nearest to this name; "" if it is one itself. nearest [MOST_NAME]. */
-void capp_place_nearest(const capp_source *s, const capp_arch *arch, capp_str name, char *nearest);
+/* Finds the name of a part in this source that is nearest to this name, perhaps this name itself. Returns its place.
+ * nearest [MOST_NAME]. */
+place capp_place_nearest(const capp_source *s, const capp_arch *arch, capp_str name, char *nearest);
 
 /* Whether a folder uses the names of a model on its own (ALONE) or of one inside a multimodal model (INSIDE); some use
  * either. */
@@ -91,7 +92,7 @@ capp_status capp_cache_plan(binder *b, capp_cache cache);
 void capp_cache_reserve(size_t bytes);
 void capp_cache_return(size_t bytes);
 
-/* Frees the cache of w. */
+/* Frees the cache of w, which is empty then. */
 void capp_cache_free(capp_weights *w);
 
 /* Whether all panels are in the cache. */

@@ -97,19 +97,6 @@ static void set_places(const binder *b, const bool *chosen) {
     }
 }
 
-capp_status capp_cache_plan(binder *b, capp_cache cache) {
-    capp_weights *w = b->w;
-    capp_status st = add_sizes(b);
-    if (st != CAPP_OK || !(cache.parts || w->whole_bytes <= cache.bytes)) return st;
-    bool *chosen = capp_new0(b->n_jobs, sizeof *chosen);
-    if (!chosen) return capp_fail_memory(b->err, "the weights");
-    size_t panels = choose(b, cache.bytes, chosen);
-    if (w->packed_bytes) st = reserve(w, panels, b->err);
-    if (st == CAPP_OK) set_places(b, chosen);
-    capp_free(chosen);
-    return st;
-}
-
 size_t capp_cache_bytes(const capp_weights *w) {
     size_t bytes = 0;
     for (size_t i = 0; w->reserved && i < w->n_kept; i++)
@@ -122,4 +109,23 @@ void capp_cache_free(capp_weights *w) {
     capp_free(w->states);
     capp_free(w->kept);
     capp_aligned_delete(w->block);
+    w->states = NULL, w->kept = NULL, w->block = NULL;
+    w->n_kept = w->packed_bytes = 0;
+    w->reserved = false;
+}
+
+capp_status capp_cache_plan(binder *b, capp_cache cache) {
+    capp_weights *w = b->w;
+    capp_status st = add_sizes(b);
+    if (st != CAPP_OK || !(cache.parts || w->whole_bytes <= cache.bytes)) return st;
+    bool *chosen = capp_new0(b->n_jobs, sizeof *chosen);
+    if (!chosen) return capp_fail_memory(b->err, "the weights");
+    size_t panels = choose(b, cache.bytes, chosen);
+    if (w->packed_bytes) st = reserve(w, panels, b->err);
+    if (st == CAPP_OK)
+        set_places(b, chosen);
+    else if (!cache.parts)
+        capp_cache_free(w), st = CAPP_OK;
+    capp_free(chosen);
+    return st;
 }

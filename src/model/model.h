@@ -512,7 +512,7 @@ capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source 
                                       capp_error *err);
 
 /* The budget for packed weights. All have a place in the cache if they fit. Otherwise parts decides: true gives one to
- * as many as fit, false to none. */
+ * as many as fit, false to none. Without memory for them, true is an error, false gives none a place. */
 typedef struct capp_cache {
     uint64_t bytes;
     bool parts;

@@ -49,29 +49,32 @@ static place numbers_in(capp_str name) {
 }
 
 /* Takes a known name if it is nearer than the one before. */
-static void take_nearer(capp_str name, const char *known, size_t *least, char *nearest) {
+static bool take_nearer(capp_str name, const char *known, size_t *least, char *nearest) {
     size_t distance = capp_name_distance(name, known);
-    if (distance >= *least) return;
+    if (distance >= *least) return false;
     *least = distance;
-    snprintf(nearest, MOST_NAME, "%s", distance ? known : "");
+    snprintf(nearest, MOST_NAME, "%s", known);
+    return true;
 }
 
-void capp_place_nearest(const capp_source *s, const capp_arch *arch, capp_str name, char *nearest) {
+place capp_place_nearest(const capp_source *s, const capp_arch *arch, capp_str name, char *nearest) {
     static const char *const ends[] = {".weight", ".bias", ""};
-    const place p = numbers_in(name);
+    place p = numbers_in(name);
     const unsigned where = capp_spellings(s);
     size_t least = SIZE_MAX;
     *nearest = 0;
     for (size_t i = 0; i < (size_t)CAPP_PARTS * 3; i++) {
         char buffer[MOST_NAME], own[MOST_NAME], known[MOST_NAME];
-        const char *template = capp_place_template(arch, s->gguf, (capp_part)(i / 3), buffer);
+        const capp_part part = (capp_part)(i / 3);
+        const char *template = capp_place_template(arch, s->gguf, part, buffer);
         for (; template; template = capp_place_next(template)) {
             capp_place_expand(template, &p, ends[i % 3], own);
-            if (s->gguf) take_nearer(name, own, &least, nearest);
+            if (s->gguf && take_nearer(name, own, &least, nearest)) p.part = part;
             for (size_t at = 0; !s->gguf && capp_next_spelling(arch, own, where, &at, known);)
-                take_nearer(name, known, &least, nearest);
+                if (take_nearer(name, known, &least, nearest)) p.part = part;
         }
     }
+    return p;
 }
 
 static const capp_tensor *find_alternative(const capp_source *s, const capp_arch *arch, const char *template,
