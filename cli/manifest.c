@@ -111,8 +111,9 @@ static bool is_exact(capp_precision precision) {
     return precision != CAPP_PRECISION_AUTO && precision != CAPP_PRECISION_BF16;
 }
 
-/* The precision, those that auto means on this processor, and the instruction set. All are null without a model.
- * only_bits: the instruction set is also null if the bits do not depend on it. */
+/* The precision, those that auto means on this processor, the instruction set, and the margin of close rows, which is
+ * null if no row is scored again. All are null without a model. only_bits: the instruction set is also null if the bits
+ * do not depend on it. */
 static void put_engine(buffer *b, const capp_model *model, bool only_bits) {
     capp_model_info info = {0};
     if (model) capp_model_get_info(model, &info);
@@ -130,6 +131,11 @@ static void put_engine(buffer *b, const capp_model *model, bool only_bits) {
         else
             buffer_text(b, "null");
     }
+    put_member(b, "margin");
+    if (info.margin > 0)
+        put_double(b, info.margin);
+    else
+        buffer_text(b, "null");
 }
 
 bool manifest_make(buffer *b, const options *settings, const capp_model *model, capp_error *err) {
@@ -214,10 +220,12 @@ static void differ(buffer *b, const char *what, json_value then, json_value now)
     buffer_char(b, ')');
 }
 
-/* The path of a file does not matter. */
+/* The path of a file does not matter. A member that is missing is null. */
 static bool same(json_value a, json_value b) {
-    json_kind kind = json_kind_of(a);
-    if (kind != json_kind_of(b)) return false;
+    json_kind kind = json_kind_of(a), other = json_kind_of(b);
+    if ((kind == JSON_KIND_NONE || kind == JSON_KIND_NULL) && (other == JSON_KIND_NONE || other == JSON_KIND_NULL))
+        return true;
+    if (kind != other) return false;
     if (kind != JSON_KIND_ARRAY && kind != JSON_KIND_OBJECT) return str_equal(a, b);
     json_walk x = json_begin(a), y = json_begin(b);
     for (;;) {
@@ -281,7 +289,10 @@ static void compare(buffer *b, json_value then, json_value now) {
 static void compare_run(buffer *b, json_value then, json_value now) {
     static const struct {
         const char *key, *name;
-    } parts[] = {{"format", "the format of rows"}, {"command", "the command"}, {"input", "the input"}};
+    } parts[] = {{"format", "the format of rows"},
+                 {"command", "the command"},
+                 {"input", "the input"},
+                 {"margin", "the margin of close rows"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         json_value x = member_of(then, parts[i].key), y = member_of(now, parts[i].key);
         if (!same(x, y)) differ(b, parts[i].name, x, y);

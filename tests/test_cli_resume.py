@@ -144,11 +144,11 @@ def test_what_a_run_is_made_of(model, tiny_gpt2, write, tmp_path):
     assert printed["arithmetic"] == facts["arithmetic"] and printed["precision"] == facts["precision"]
     assert printed["isa"] == (None if printed["precision"] == "f32" else facts["isa"])
     exact = ["inspect", "--fingerprint", "--precision", "f32", model[1]]
-    assert json.loads(run(*exact).stdout) == {**printed, "precision": "f32", "scoring": "f32", "deciding": "f32", "isa": None}
+    assert json.loads(run(*exact).stdout) == {**printed, "precision": "f32", "scoring": "f32", "deciding": "f32", "isa": None, "margin": None}
     assert run(*exact, "--isa", "ref").stdout == run(*exact).stdout
     (tmp_path / "damaged.gguf").write_bytes(b"GGUF")
     damaged = json.loads(run("inspect", "--fingerprint", tmp_path / "damaged.gguf").stdout)
-    assert damaged["model"]["bytes"] == 4 and damaged["precision"] is damaged["scoring"] is damaged["deciding"] is damaged["isa"] is None
+    assert damaged["model"]["bytes"] == 4 and {damaged[name] for name in ("precision", "scoring", "deciding", "isa", "margin")} == {None}
     fails(run("inspect", "--fingerprint", "--isa", "avx1024", model[1]), "avx1024")
     fails(run("inspect", "--fingerprint", "--isa", "ref", "--precision", "bf16", model[1]), "precision bf16 needs")
     copy = write("copy.txt", path.read_bytes())
@@ -178,6 +178,28 @@ def test_lanes_of_auto_tell_runs_apart(write, tmp_path):
     assert printed("ref") == ["auto", "f32", "i16", None]
     assert classify([*model, "--isa", "avx2"], path, "-o", out, "--resume").returncode == 0
     fails(classify([*model, "--isa", "ref"], path, "-o", out, "--resume"), "the precision that scores all rows (then", "i16", "f32")
+
+
+def test_a_run_with_another_margin(write, tmp_path):
+    """A version of capp that scores fewer or more rows again. Older ones have no margin among the facts of a run."""
+    model = ["-m", str(integers.make(tmp_path, "Q4_0")), "--isa", "ref"]  # float32, and close rows in i16
+    path, out, facts = write("in.txt", "one\ntwo\n"), tmp_path / "out.jsonl", tmp_path / "out.jsonl.run"
+    assert classify(model, path, "-o", out).returncode == 0
+    text = facts.read_text()
+    margin = json.loads(text)["margin"]
+    assert margin > 0 and json.loads(run("inspect", "--fingerprint", "--isa", "ref", model[1]).stdout)["margin"] == margin
+    facts.write_text(text.replace(f'"margin": {margin}', '"margin": 0.02'))
+    fails(classify(model, path, "-o", out, "--resume"), f"the margin of close rows (then 0.02, now {margin})", "--overwrite")
+    line = f' "margin": {margin},\n'
+    assert line in text
+    facts.write_text(text.replace(line, ""))
+    fails(classify(model, path, "-o", out, "--resume"), f"the margin of close rows (then none, now {margin})")
+    facts.write_text(text)
+    assert classify(model, path, "-o", out, "--resume").returncode == 0
+    exact = [*model, "--precision", "f32"]
+    assert classify(exact, path, "-o", out, "--overwrite").returncode == 0
+    facts.write_text(facts.read_text().replace(' "margin": null,\n', ""))  # no margin, so nothing differs
+    assert '"margin"' not in facts.read_text() and classify(exact, path, "-o", out, "--resume").returncode == 0
 
 
 @pytest.mark.parametrize("name", ["own.csv", "own.jsonl", "own.csv.gz"])

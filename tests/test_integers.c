@@ -36,11 +36,17 @@ static unsigned char *zero_byte(unsigned char *block, uint32_t type) {
     return block + head_bytes(type) - 3;
 }
 
-/* Sets the scale of a block of such a type to an exponent of -27 to 4, and its zero to one that its bits can store. */
-static void set_head(unsigned char *block, uint32_t type) {
-    const unsigned bits = bits_of_group(type);
+/* How the blocks of a test are filled. */
+typedef enum filling { RANDOM, ALL_ONES, ALL_ZEROS, FILLINGS } filling;
+
+/* Sets the scale of a block of such a type to an exponent of -27 to 4, and its zero to one that its bits can store: if
+ * all numbers are the same, to the one at the other end, so that the difference is as large as any. */
+static void set_head(unsigned char *block, uint32_t type, filling f) {
+    const unsigned bits = bits_of_group(type), most = (1u << bits) - 1;
     block[head_bytes(type) - 1] = (unsigned char)(between(0, 1) << 7 | between(50, 65));
-    if (bits < 8) *zero_byte(block, type) &= (unsigned char)(0xf0 | ((1u << bits) - 1));
+    if (bits == 8) return;
+    unsigned char *zero = zero_byte(block, type);
+    *zero = (unsigned char)((*zero & 0xf0) | (f == RANDOM ? *zero & most : f == ALL_ONES ? 0 : most));
 }
 
 /* Byte offsets at which a block's halves begin. */
@@ -58,19 +64,21 @@ static size_t halves_of(uint32_t type, size_t *at) {
     }
 }
 
-/* How the blocks of a test are filled. */
-typedef enum filling { RANDOM, ALL_ONES, ALL_ZEROS, FILLINGS } filling;
+static unsigned char byte_of(uint32_t type, filling f) {
+    if (f == RANDOM) return (unsigned char)test_random_u64(&random_state);
+    const unsigned char sign = type == CAPP_TYPE_Q8_0 ? 0x80 : 0; /* of numbers that are signed bytes: 127 and -128 */
+    return (unsigned char)((f == ALL_ONES ? 0xff : 0) ^ sign);
+}
 
 static char *stored_rows(uint32_t type, size_t n, size_t k, filling f) {
     const capp_type_info info = capp_type_get(type);
     const size_t blocks = n * k / info.block_elems;
     unsigned char *bytes = (unsigned char *)array((blocks * info.block_bytes + 3) / 4);
     size_t at[2], halves = halves_of(type, at);
-    for (size_t i = 0; i < blocks * info.block_bytes; i++)
-        bytes[i] = f == RANDOM ? (unsigned char)test_random_u64(&random_state) : f == ALL_ONES ? 0xff : 0;
+    for (size_t i = 0; i < blocks * info.block_bytes; i++) bytes[i] = byte_of(type, f);
     for (size_t b = 0; b < blocks; b++) {
         if (type == CAPP_TYPE_MXFP4) bytes[b * info.block_bytes] = (unsigned char)between(0, 140);
-        if (is_group(type)) set_head(bytes + b * info.block_bytes, type);
+        if (is_group(type)) set_head(bytes + b * info.block_bytes, type, f);
         for (size_t i = 0; i < halves; i++) {
             /* Subnormal and ordinary halves of both signs. */
             const uint16_t half = (uint16_t)(between(0, 1) << 15 | between(0, 0x4400));
@@ -103,6 +111,29 @@ static void check_reading(uint32_t type, filling f) {
 TEST(blocks_are_read) {
     for (size_t t = 0; t < TYPES; t++)
         for (int i = 0; i < 20 && !is_group(types[t]); i++) check_reading(types[t], (filling)(i % FILLINGS));
+}
+
+/* The argument that no sum overflows rests on the largest magnitudes of numbers. Blocks with the same bit everywhere
+ * have them, so products of such blocks test it. */
+TEST(largest_numbers_are_known_and_tested) {
+    static capp_integer_block blocks[MOST_K / BLOCK];
+    for (size_t t = 0; t < TYPES; t++) {
+        const capp_integer_form *form = capp_integer_form_of(types[t]);
+        int most = 0, least = 0;
+        for (int f = 0; f < FILLINGS; f++) {
+            capp_integers_read(blocks, types[t], stored_rows(types[t], 1, MOST_K, (filling)f), MOST_K);
+            for (size_t i = 0; i < MOST_K; i++) {
+                const int number = blocks[i / BLOCK].number[i % BLOCK];
+                CHECK(abs(number) <= (int)form->most);
+                if (f == RANDOM) continue;
+                if (number > most) most = number;
+                if (number < least) least = number;
+            }
+            release();
+        }
+        CHECK_INT(most > -least ? most : -least, form->most);
+        CHECK(!form->minima || form->most == 128 || least == 0);
+    }
 }
 
 TEST(other_types_have_no_integers) {
