@@ -160,7 +160,7 @@ static void check_task(const task *t, const char *name, bool all) {
         {2, 0, ROWS, 0, 1},                   /* threads */
         {3, 0, ROWS, 5, 7},                   /* order */
         {1, 0, 1, 0, 1},                      /* one row per call */
-        {2, lanes * 1100 * 1024, ROWS, 0, 1}, /* just enough memory */
+        {2, lanes * 1400 * 1024, ROWS, 0, 1}, /* just enough memory */
         {1, lanes * 1400 * 1024, 9, 2, 11},
     };
     choice *expected = choose(t, &plain, 0);
