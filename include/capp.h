@@ -137,7 +137,7 @@ typedef struct capp_lora {
 typedef bool (*capp_progress_fn)(void *user, size_t done, size_t total);
 
 /* Values of weights_memory. The weights stay in the file as it stores them. A wave of token rows needs them unpacked.
- * The first wave that uses a matrix with a place in the cache unpacks it there. Others are unpacked once in each wave,
+ * The fourth use of a matrix with a place in the cache unpacks it there. Others are unpacked once in each wave,
  * so waves of few rows spend a larger share of their time on this. No result depends on what is cached. */
 #define CAPP_WEIGHTS_DEFAULT ((uint64_t)0) /* all weights if they fit a quarter of the free memory, otherwise none */
 #define CAPP_WEIGHTS_NONE    ((uint64_t)1) /* cache no weights */

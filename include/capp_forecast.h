@@ -29,9 +29,9 @@ typedef struct capp_work {
 CAPP_API capp_status capp_forecast(capp_session *session, const capp_example *examples, size_t n,
                                    const capp_run_options *options, capp_work *work, capp_error *err);
 
-/* Returns the most that weight_bytes of capp_model_info may become: when waves have used all weights that have a place
- * in the cache. This memory is reserved when the model is opened. After a fork, each process unpacks for itself what
- * the cache did not hold yet. */
+/* Returns the most that weight_bytes of capp_model_info may become: when all weights that have a place in the cache
+ * have been used four times. This memory is reserved when the model is opened. After a fork, each process unpacks for
+ * itself what the cache did not hold yet. */
 CAPP_API uint64_t capp_model_forecast_weights(const capp_model *model);
 
 #ifdef __cplusplus

@@ -5,6 +5,11 @@
 #include "base/mem.h"
 #include "model/model.h"
 
+/* As if every matrix with a place in the cache had been used so often that its next product keeps it. */
+static inline void keep_from_now(const capp_weights *w) {
+    for (size_t i = 0; i < w->n_kept; i++) atomic_store(&w->kept[i].uses, CAPP_KEPT_FROM);
+}
+
 /* Leaves out a matrix if there is not enough memory. */
 static inline void pack_matrix(const capp_weights *w, const capp_matrix *m) {
     const char *part;
@@ -25,6 +30,7 @@ static inline void pack_layer(const capp_weights *w, const capp_layer *l) {
 }
 
 static inline void pack_all(const capp_weights *w) {
+    keep_from_now(w);
     for (size_t i = 0; i < w->hparams.layers; i++) pack_layer(w, &w->layers[i]);
     pack_matrix(w, &w->project_in);
     pack_matrix(w, &w->project_out);

@@ -289,7 +289,7 @@ static capp_matrix matrix_of(size_t n, size_t k, size_t parts) {
     enum { MOST_PANELS = 1 << 16 };
     static atomic_uchar states[MOST_PANELS];
     static char panels[1];
-    static capp_kept kept = {.panels = panels, .states = states};
+    static capp_kept kept = {.panels = panels, .uses = CAPP_KEPT_FROM, .states = states};
     static const capp_tensor source = {.type = CAPP_TYPE_F32};
     capp_matrix m = {.n = n, .k = k, .columns = n / parts, .parts = parts, .source = {&source}, .n_sources = 1};
     m.panels = parts * ((m.columns + NR - 1) / NR), m.kept = &kept;

@@ -4,6 +4,7 @@
 
 #include "emulated.h"
 #include "engine/handles.h"
+#include "packed.h"
 #include "scoring.h"
 #include "test.h"
 #include "tiny.h"
@@ -51,6 +52,7 @@ static scores *score(const char *path, const row *rows, const char *isa, capp_pr
     CHECK_OK(capp_model_open(&model, path, &options, &err), err);
     if (way != WHOLE && way != UNPACKED) cut_products(model, way == PACKED_PARTS);
     if (way == ROUNDED_PARTS) cut.matmul_on = rounding_matmul_on;
+    keep_from_now(model->weights);
     for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
     CHECK_OK(capp_session_open(&session, model, &err), err);
     CHECK_OK(capp_score(session, examples, ROWS, NULL, keep, s, &err), err);

@@ -220,10 +220,10 @@ class Model:
         memory budget of a call in bytes, without the weights; by default a share of the free memory
     weights_memory
         memory budget in bytes for a cache of unpacked weights: a number, which whole matrices fill as far as they fit; 0
-        for no cache; or ``"all"``. The first call that uses weights unpacks them into the cache. Weights that have no place
-        there are unpacked each time they are used. By default all weights
-        are cached if they fit a quarter of the free memory, otherwise none. After a fork, processes share what the cache held
-        before, and each unpacks the rest for itself: so score a row before you fork. No result depends on it
+        for no cache; or ``"all"``. The fourth use of weights unpacks them into the cache. Before, and
+        if they have no place there, they are unpacked each time they are used. By default all weights are cached if they fit a
+        quarter of the free memory, otherwise none. After a fork, processes share what the cache held before, and each unpacks
+        the rest for itself: so score four different rows, each in a call, before you fork. No result depends on it
     precision
         ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized model, the same
         bits on every machine; ``"i8"``, faster and less accurate; ``"mixed"``, between these; or ``"auto"``, the fastest

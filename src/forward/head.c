@@ -154,7 +154,8 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
     const capp_matrix *m = &f->weights->head;
     head h = {.f = f, .tree = tree, .tiles = (m->n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE, .block = f->n_heads};
     const size_t chunks = (f->n_heads + CHUNK - 1) / CHUNK;
-    if (m->kept)
+    capp_matrix_use(m);
+    if (capp_matrix_keeps(m))
         h.block = capp_task_rows(f->n_heads, h.tiles, (size_t)capp_pool_threads(f->pool), f->n_heads, PANEL_ROWS);
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
     capp_coarsen_rows(f, m, f->h, f->h_stride, f->n_heads);

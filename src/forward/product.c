@@ -147,7 +147,7 @@ static void product_task(void *user, size_t task, int worker) {
 
 /* Most rows of a task. Panels that are not kept are packed once for all rows of a task. */
 static size_t block_of(const capp_matrix *m, size_t rows) {
-    return m->kept || !rows ? BLOCK_ROWS : rows;
+    return capp_matrix_keeps(m) || !rows ? BLOCK_ROWS : rows;
 }
 
 static size_t task_rows(const product *p) {
@@ -158,6 +158,15 @@ static size_t task_rows(const product *p) {
 
 static size_t blocks_of(const product *p) {
     return p->picks ? p->n_picks : (p->rows + p->block - 1) / p->block;
+}
+
+/* Runs a task for each group of panels and each block of rows, or each expert. */
+static void run_groups(product *p, capp_task_fn task, size_t groups) {
+    for (size_t i = 0; i < p->n_picks; i++) capp_matrix_use(p->m + p->picks[i].expert);
+    if (!p->picks) capp_matrix_use(p->m);
+    p->groups = groups;
+    p->block = task_rows(p);
+    capp_pool_run(p->f->pool, task, p, blocks_of(p) * groups);
 }
 
 enum { COARSEN_ROWS = 8 };
@@ -194,9 +203,7 @@ static product product_of_experts(capp_forward *f, const capp_matrix *experts, s
 
 static void run_plain(product *p, float *y, size_t ldy) {
     p->y = y, p->ldy = ldy;
-    p->groups = (p->m->panels + GROUP_PANELS - 1) / GROUP_PANELS;
-    p->block = task_rows(p);
-    capp_pool_run(p->f->pool, product_task, p, blocks_of(p) * p->groups);
+    run_groups(p, product_task, (p->m->panels + GROUP_PANELS - 1) / GROUP_PANELS);
 }
 
 void capp_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, float *y, size_t ldy, size_t rows,
@@ -314,9 +321,7 @@ static void activated_task(void *user, size_t task, int worker) {
 static void run_activated(product *p, const capp_matrix *next, char *g, size_t ldg) {
     p->next = capp_products_of(p->f->weights, next);
     p->g = g, p->ldg = ldg;
-    p->groups = (p->m->panels / p->m->parts + GROUP_PANELS - 1) / GROUP_PANELS;
-    p->block = task_rows(p);
-    capp_pool_run(p->f->pool, activated_task, p, blocks_of(p) * p->groups);
+    run_groups(p, activated_task, (p->m->panels / p->m->parts + GROUP_PANELS - 1) / GROUP_PANELS);
 }
 
 void capp_product_activated(capp_forward *f, const capp_matrix *up, const capp_matrix *down, char *x, size_t rows) {
@@ -351,13 +356,11 @@ static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t r
                                   &l->mix_out,    &l->down,         &l->router,    &l->shared_router,
                                   &l->side.gate,  &l->side.context, &l->side.out,  &l->latent.q_b,
                                   &l->altup.left, &l->altup.right,  &l->expert_in, &l->expert_out};
-    size_t most = activated_scratch(w, &l->up, block_of(&l->up, rows));
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-        most = larger(most, plain_scratch(w, plain[i], block_of(plain[i], rows)));
-    for (size_t i = 0; i < CAPP_MOST_INNER; i++)
-        most = larger(most, plain_scratch(w, &l->mix_inner[i], block_of(&l->mix_inner[i], rows)));
+    size_t most = activated_scratch(w, &l->up, rows);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) most = larger(most, plain_scratch(w, plain[i], rows));
+    for (size_t i = 0; i < CAPP_MOST_INNER; i++) most = larger(most, plain_scratch(w, &l->mix_inner[i], rows));
     for (size_t e = 0; l->latent.k_b && e < 2 * (size_t)w->hparams.heads; e++)
-        most = larger(most, plain_scratch(w, &l->latent.k_b[e], block_of(&l->latent.k_b[e], rows)));
+        most = larger(most, plain_scratch(w, &l->latent.k_b[e], rows));
     for (size_t e = 0; l->expert_up && e < w->hparams.experts; e++) {
         most = larger(most, activated_scratch(w, &l->expert_up[e], rows));
         most = larger(most, plain_scratch(w, &l->expert_down[e], rows));
@@ -366,11 +369,10 @@ static size_t layer_scratch(const capp_weights *w, const capp_layer *l, size_t r
 }
 
 size_t capp_product_scratch(const capp_weights *w, size_t rows) {
-    size_t most = larger(plain_scratch(w, &w->project_in, block_of(&w->project_in, rows)),
-                         plain_scratch(w, &w->project_out, block_of(&w->project_out, rows)));
+    size_t most = larger(plain_scratch(w, &w->project_in, rows), plain_scratch(w, &w->project_out, rows));
     for (size_t i = 0; i + 1 < w->hparams.streams; i++) {
-        most = larger(most, plain_scratch(w, &w->spread[i], block_of(&w->spread[i], rows)));
-        most = larger(most, plain_scratch(w, &w->merge[i], block_of(&w->merge[i], rows)));
+        most = larger(most, plain_scratch(w, &w->spread[i], rows));
+        most = larger(most, plain_scratch(w, &w->merge[i], rows));
     }
     for (size_t i = 0; i < w->hparams.layers; i++) most = larger(most, layer_scratch(w, &w->layers[i], rows));
     return most;

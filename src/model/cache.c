@@ -1,7 +1,7 @@
 /* The cache of packed weights. When a model is opened, this chooses the matrices that have a place in it and reserves
- * the memory. The first wave that uses a panel packs it into its place (panel.c), where later waves and other sessions
- * find it. The other matrices stay in the file, and their panels are packed each time they are used. The bits of a
- * panel do not depend on whether it is kept. */
+ * the memory. The fourth product that uses a matrix packs its panels into their places (panel.c), where later products
+ * and other sessions find them. The other matrices stay in the file, and their panels are packed each time they are
+ * used. The bits of a panel do not depend on whether it is kept. */
 #include <stdatomic.h>
 
 #include "base/mem.h"

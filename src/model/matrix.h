@@ -37,10 +37,15 @@ typedef struct capp_arithmetic {
 /* The state of a panel in the cache. One thread makes it; others make their own copy until it is READY. */
 enum { CAPP_PANEL_EMPTY, CAPP_PANEL_BUSY, CAPP_PANEL_READY };
 
+/* The use from which on the panels of a matrix are kept. Memory that is written for the first time costs up to eight
+ * times the time of packing, so short runs are faster without a cache. */
+enum { CAPP_KEPT_FROM = 4 };
+
 /* The place of a matrix in the cache, and what is there so far. The lanes of a model share it. */
 typedef struct capp_kept {
     char *panels;         /* 64-byte aligned, each at capp_panel_place */
     size_t whole;         /* bytes of all panels */
+    atomic_uint uses;     /* products so far, until CAPP_KEPT_FROM */
     atomic_size_t bytes;  /* bytes of the panels that are READY */
     atomic_uchar *states; /* [panels] */
 } capp_kept;
@@ -69,6 +74,11 @@ typedef struct capp_matrix {
                                   it; NULL: row i */
     const float *outputs_bias; /* bias in the order of outputs; NULL: no bias, or no outputs */
 } capp_matrix;
+
+/* Whether products keep its panels. */
+static inline bool capp_matrix_keeps(const capp_matrix *m) {
+    return m->kept && atomic_load_explicit(&m->kept->uses, memory_order_relaxed) >= CAPP_KEPT_FROM;
+}
 
 typedef struct capp_norm {
     const float *weight; /* [width of the row]; NULL: there is no such norm */

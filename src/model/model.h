@@ -567,10 +567,13 @@ void capp_matrix_prefetch(const capp_matrix *m);
 /* The offset in a panel of the part of k that begins at `from`; from k: the size of the panel. */
 size_t capp_panel_offset(const capp_weights *w, const capp_matrix *m, size_t panel, size_t from);
 
+/* Call this before each product that uses m. */
+void capp_matrix_use(const capp_matrix *m);
+
 /* Returns panels first .. first + n - 1 of m, which is not mixed, one after another, 64-byte aligned. In each panel its
  * parts along k follow one another, each at its capp_panel_offset. The panels are in the cache, or this packs them:
- * into the cache if m has a place there, else into scratch, which has capp_matrix_scratch(w, m, n) floats and is
- * 64-byte aligned. */
+ * into the cache if m has a place there and is used often, else into scratch, which has capp_matrix_scratch(w, m, n)
+ * floats and is 64-byte aligned. */
 const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size_t first, size_t n, float *scratch);
 
 /* The length of the part of k that begins at `from`: one block of the products, or the rest of k. */

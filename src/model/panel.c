@@ -1,6 +1,6 @@
-/* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. The first product that
- * uses a panel packs it into the cache, if it has a place there (cache.c). Other panels are packed into a worker's
- * scratch each time a product uses them. */
+/* A panel of a matrix: nr rows, which may come from several tensors, dequantized and packed. The fourth product that
+ * uses a matrix packs its panels into the cache, if they have a place there (cache.c). Before that, and without a
+ * place, they are packed into a worker's scratch each time a product uses them. */
 #include <string.h>
 
 #include "kernel/integers.h"
@@ -172,7 +172,7 @@ static void unpack_part(const stored_rows *stored, size_t n, size_t from, size_t
 bool capp_matrix_few(const capp_weights *w, const capp_matrix *m, size_t panel, float *c, size_t ldc, const float *x,
                      size_t ldx, size_t rows) {
     const capp_products *products = capp_products_of(w, m);
-    if (m->kept || !products->few || rows > CAPP_FEW_ROWS) return false;
+    if (capp_matrix_keeps(m) || !products->few || rows > CAPP_FEW_ROWS) return false;
     panel_rows r = rows_of(w, m, panel);
     stored_rows stored = find_stored(w, m, r);
     const capp_few_fn few = stored.unpack ? products->few(stored.type_id) : NULL;
@@ -284,9 +284,14 @@ static bool make_kept(const capp_weights *w, const capp_matrix *m, size_t panel,
     return true;
 }
 
-/* Makes a panel of a matrix with a place in the cache and keeps it there, unless it is there already. False: another
- * thread is making it, or a read of the file failed. rows: as for pack_panel. */
+void capp_matrix_use(const capp_matrix *m) {
+    if (m->kept && !capp_matrix_keeps(m)) atomic_fetch_add_explicit(&m->kept->uses, 1, memory_order_relaxed);
+}
+
+/* Makes a panel and keeps it in the cache, unless it is there already. False: it is not to be kept, another thread is
+ * making it, or a read of the file failed. rows: as for pack_panel. */
 static bool keep_panel(const capp_weights *w, const capp_matrix *m, size_t panel, float *rows) {
+    if (!capp_matrix_keeps(m)) return false;
     atomic_uchar *state = &m->kept->states[panel];
     unsigned char seen = atomic_load_explicit(state, memory_order_acquire);
     if (seen != CAPP_PANEL_EMPTY) return seen == CAPP_PANEL_READY;
@@ -308,7 +313,7 @@ const char *capp_matrix_panels(const capp_weights *w, const capp_matrix *m, size
     char *panels = (char *)scratch;
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
     size_t kept = 0;
-    while (m->kept && kept < n && keep_panel(w, m, first + kept, rows)) kept++;
+    while (kept < n && keep_panel(w, m, first + kept, rows)) kept++;
     if (kept == n) return m->kept->panels + first * m->panel_bytes;
     for (size_t i = 0; i < n; i++) pack_panel(w, m, first + i, panels + i * m->panel_bytes, rows);
     return panels;
@@ -319,7 +324,7 @@ void capp_matrix_parts(const capp_weights *w, const capp_matrix *m, size_t first
     float *rows = scratch + n * m->panel_bytes / sizeof(float);
     const capp_products *products = capp_products_of(w, m);
     for (size_t i = 0; i < n; i++) {
-        bool kept = m->kept && keep_panel(w, m, first + i, rows);
+        bool kept = keep_panel(w, m, first + i, rows);
         char *room = kept ? m->kept->panels + capp_panel_place(w, m, first + i) : (char *)scratch + i * m->panel_bytes;
         panel_rows r = rows_of(w, m, first + i);
         stored_rows stored = {.unpack = NULL};
