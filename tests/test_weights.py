@@ -24,6 +24,8 @@ from command import run  # noqa: E402
 MIB = 1 << 20
 ROWS = [{"text": f"the {word} was here in the end", "id": word} for word in ("river", "house", "night", "bee")]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+# In a small memory these rows need more waves than pass before weights are cached.
+MANY = [json.dumps({"text": f"the {number} rivers were here in the end", "id": number}) + "\n" for number in range(60)]
 
 
 def random_q4(rng, rows, columns):
@@ -104,18 +106,19 @@ def logprobs(capp, model, *options):
 def test_unpacked_weights_would_not_fit(capp, tmp_path):
     """Weights that stay in the file keep within a limit of the process's data; unpacked weights exceed it."""
     model, limit = make_model(tmp_path / "model.gguf"), 448 * MIB
+    lines = "".join(MANY[:16])
     size = model.stat().st_size
     assert 190 * MIB < size < 230 * MIB
 
     def limited():
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
-    some = Watched(logprobs(capp, model, "--memory", "128M", "--weights-memory", "64M"), LINES, preexec_fn=limited)
-    none = Watched(logprobs(capp, model, "--memory", "128M", "--weights-memory", "0"), LINES, preexec_fn=limited)
+    some = Watched(logprobs(capp, model, "--memory", "32M", "--weights-memory", "64M"), lines, preexec_fn=limited)
+    none = Watched(logprobs(capp, model, "--memory", "32M", "--weights-memory", "0"), lines, preexec_fn=limited)
     assert none.returncode == 0 and some.returncode == 0, none.stderr + some.stderr
-    assert len(none.stdout.splitlines()) == len(ROWS) and none.stdout == some.stdout
-    assert 0 < none.anonymous < 128 * MIB and none.anonymous < some.anonymous < 192 * MIB
-    whole = Watched(logprobs(capp, model, "--memory", "128M", "--weights-memory", "all"), LINES, preexec_fn=limited)
+    assert len(none.stdout.splitlines()) == 16 and none.stdout == some.stdout
+    assert 0 < none.anonymous < 32 * MIB and none.anonymous + 40 * MIB < some.anonymous < 96 * MIB
+    whole = Watched(logprobs(capp, model, "--memory", "32M", "--weights-memory", "all"), lines, preexec_fn=limited)
     assert whole.returncode == 2 and "--weights-memory" in whole.stderr, whole.stderr
 
 
@@ -123,9 +126,9 @@ def test_unpacked_weights_would_not_fit(capp, tmp_path):
 def test_real_models_cached_in_part(capp, request, name):
     """The bits are the same; a larger cache uses more memory."""
     model = request.getfixturevalue(name)
-    printed = {some: Watched([capp, "logprobs", "-q", "-m", model, "--weights-memory", some], LINES)
+    printed = {some: Watched([capp, "logprobs", "-q", "-m", model, "--memory", "16M", "--weights-memory", some], "".join(MANY))
                for some in ("all", "60M", "0")}
-    assert all(done.returncode == 0 and len(done.stdout.splitlines()) == len(ROWS) for done in printed.values())
+    assert all(done.returncode == 0 and len(done.stdout.splitlines()) == len(MANY) for done in printed.values())
     assert printed["60M"].stdout == printed["all"].stdout == printed["0"].stdout
     assert printed["0"].anonymous + 30 * MIB < printed["60M"].anonymous < printed["all"].anonymous
 
@@ -133,12 +136,12 @@ def test_real_models_cached_in_part(capp, request, name):
 @pytest.mark.parametrize("name", ["smollm2", "gemma3"])
 def test_waves_of_few_rows(capp, request, name):
     """A wave of a few rows has the same bits with each cache and on every instruction set."""
-    line = json.dumps({"text": "no one", "id": 1}) + "\n"
+    lines = "".join(json.dumps({"text": f"no {word}"}) + "\n" for word in ("one", "two", "man", "way", "day", "end"))
     printed = set()
     for cached in ("0", "all"):
         for isa in ("ref", "avx2", "avxvnni", "avx512vnni"):
             done = Watched([capp, "logprobs", "-q", "-m", request.getfixturevalue(name), "--precision", "i16", "--isa", isa,
-                            "--weights-memory", cached], line)
+                            "--memory", "6M", "--weights-memory", cached], lines)
             if "does not support" not in done.stderr:
                 assert done.returncode == 0, done.stderr
                 printed.add(done.stdout)
