@@ -10,43 +10,45 @@
 enum { BLOCK = CAPP_INTEGER_BLOCK, MOST_K = 1024, MOST_ROWS = 16, MOST_NR = 64 };
 
 static const uint32_t types[] = {
-    CAPP_TYPE_Q4_0,   CAPP_TYPE_Q4_1,   CAPP_TYPE_Q5_0,   CAPP_TYPE_Q5_1,   CAPP_TYPE_Q8_0,   CAPP_TYPE_Q2_K,
-    CAPP_TYPE_Q3_K,   CAPP_TYPE_Q4_K,   CAPP_TYPE_Q5_K,   CAPP_TYPE_Q6_K,   CAPP_TYPE_IQ4_NL, CAPP_TYPE_IQ4_XS,
-    CAPP_TYPE_MXFP4,  CAPP_TYPE_G4_32,  CAPP_TYPE_G4_64,  CAPP_TYPE_G4_128, CAPP_TYPE_G8_32,  CAPP_TYPE_G8_64,
-    CAPP_TYPE_G8_128, CAPP_TYPE_G2_32,  CAPP_TYPE_G2_64,  CAPP_TYPE_G2_128, CAPP_TYPE_G3_32,  CAPP_TYPE_G3_64,
-    CAPP_TYPE_G3_128, CAPP_TYPE_G2_256, CAPP_TYPE_G3_256, CAPP_TYPE_G4_256};
+#define X(type, ...) CAPP_TYPE_##type,
+    CAPP_INTEGER_TYPE_MAP(X) CAPP_GROUP_TYPE_MAP(X)
+#undef X
+};
 enum { TYPES = sizeof types / sizeof *types };
 
 /* Types whose blocks are made of folders' tensors (kernel/quant_blocks.h). */
 static bool is_group(uint32_t type) {
-    return type >= CAPP_TYPE_G4_32 && type <= CAPP_TYPE_G4_256;
+    return capp_integer_form_of(type)->group > 0;
 }
 
-static size_t head_bytes(uint32_t type) {
-    return capp_type_get(type).block_bytes % 4 ? 3 : 4;
-}
-
-static unsigned bits_of_group(uint32_t type) {
-    const capp_type_info info = capp_type_get(type);
-    return (unsigned)((info.block_bytes - head_bytes(type)) * 8 / info.block_elems);
-}
-
-/* The byte of a block of such a type, of less than 8 bits, that has the zero. */
-static unsigned char *zero_byte(unsigned char *block, uint32_t type) {
-    return block + head_bytes(type) - 3;
+/* Rows of such types have any multiple of this number of weights. */
+static size_t unit_of(uint32_t type) {
+    return is_group(type) ? BLOCK : capp_type_get(type).block_elems;
 }
 
 /* How the blocks of a test are filled. */
 typedef enum filling { RANDOM, ALL_ONES, ALL_ZEROS, FILLINGS } filling;
 
-/* Sets the scale of a block of such a type to an exponent of -27 to 4, and its zero to one that its bits can store: if
- * all numbers are the same, to the one at the other end, so that the difference is as large as any. */
-static void set_head(unsigned char *block, uint32_t type, filling f) {
-    const unsigned bits = bits_of_group(type), most = (1u << bits) - 1;
-    block[head_bytes(type) - 1] = (unsigned char)(between(0, 1) << 7 | between(50, 65));
-    if (bits == 8) return;
-    unsigned char *zero = zero_byte(block, type);
-    *zero = (unsigned char)((*zero & 0xf0) | (f == RANDOM ? *zero & most : f == ALL_ONES ? 0 : most));
+/* Sets zero i of a block of n weights. */
+static void set_zero(unsigned char *block, uint32_t type, size_t n, size_t i, unsigned zero) {
+    const capp_group_layout at = capp_group_layout_of(capp_integer_form_of(type), n);
+    const size_t bit = at.zeros + i * at.zero_bits;
+    const unsigned mask = ((1u << at.zero_bits) - 1) << bit % 8;
+    block[bit / 8] = (unsigned char)((block[bit / 8] & ~mask) | zero << bit % 8);
+}
+
+/* Sets the scales of a block of such a type to halves of any kind, or to exponents of -27 to 4; and its zeros to some
+ * that its bits can store: if all numbers are the same, to the one at the other end, so that the difference is as large
+ * as any. */
+static void set_groups(unsigned char *block, uint32_t type, size_t n, filling f) {
+    const capp_integer_form *form = capp_integer_form_of(type);
+    for (size_t i = 0; i * form->group < n; i++) {
+        const unsigned bfloat = (unsigned)between(100, 131) << 7 | (unsigned)between(0, 127);
+        const uint16_t scale = (uint16_t)(between(0, 1) << 15 | (form->bfloat ? bfloat : between(0, 0x4400)));
+        memcpy(block + 2 * i, &scale, sizeof scale);
+        if (form->bits == 8) continue;
+        set_zero(block, type, n, i, f == RANDOM ? (unsigned)between(0, form->most) : f == ALL_ONES ? 0 : form->most);
+    }
 }
 
 /* Byte offsets at which a block's halves begin. */
@@ -71,21 +73,21 @@ static unsigned char byte_of(uint32_t type, filling f) {
 }
 
 static char *stored_rows(uint32_t type, size_t n, size_t k, filling f) {
-    const capp_type_info info = capp_type_get(type);
-    const size_t blocks = n * k / info.block_elems;
-    unsigned char *bytes = (unsigned char *)array((blocks * info.block_bytes + 3) / 4);
+    const size_t block = capp_type_get(type).block_elems, bytes = capp_integer_bytes(type, k);
+    unsigned char *rows = (unsigned char *)array((n * bytes + 3) / 4);
     size_t at[2], halves = halves_of(type, at);
-    for (size_t i = 0; i < blocks * info.block_bytes; i++) bytes[i] = byte_of(type, f);
-    for (size_t b = 0; b < blocks; b++) {
-        if (type == CAPP_TYPE_MXFP4) bytes[b * info.block_bytes] = (unsigned char)between(0, 140);
-        if (is_group(type)) set_head(bytes + b * info.block_bytes, type, f);
-        for (size_t i = 0; i < halves; i++) {
+    for (size_t i = 0; i < n * bytes; i++) rows[i] = byte_of(type, f);
+    for (size_t i = 0; i < n * k; i += k % block ? k : block) {
+        unsigned char *b = rows + i / k * bytes + capp_integer_bytes(type, i % k);
+        if (type == CAPP_TYPE_MXFP4) *b = (unsigned char)between(0, 140);
+        if (is_group(type)) set_groups(b, type, k < block ? k : block, f);
+        for (size_t h = 0; h < halves; h++) {
             /* Subnormal and ordinary halves of both signs. */
             const uint16_t half = (uint16_t)(between(0, 1) << 15 | between(0, 0x4400));
-            memcpy(bytes + b * info.block_bytes + at[i], &half, sizeof half);
+            memcpy(b + at[h], &half, sizeof half);
         }
     }
-    return (char *)bytes;
+    return (char *)rows;
 }
 
 /* ---- Reading blocks: scale * number - minimum equals the result of capp_dequant. ---- */
@@ -263,7 +265,7 @@ static float sum_of_blocks(const capp_digits *a, const capp_integer_form *form, 
 }
 
 static float sum_of(const capp_digits *a, uint32_t type, const char *row, size_t k) {
-    static capp_integer_block blocks[MOST_K / BLOCK];
+    static capp_integer_block blocks[2 * MOST_K / BLOCK];
     capp_integers_read(blocks, type, row, k);
     return sum_of_blocks(a, capp_integer_form_of(type), blocks, k);
 }
@@ -290,8 +292,7 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     const size_t blocks = k / BLOCK, ldc = n + between(0, 20), floats = sizeof(capp_digits) / sizeof(float);
     float *c = array((m - 1) * ldc + n), *before = copy_of(c, (m - 1) * ldc + n);
     capp_digits *a = (capp_digits *)(void *)array(m * blocks * floats);
-    const capp_type_info info = capp_type_get(type);
-    const size_t row_bytes = k / info.block_elems * info.block_bytes;
+    const size_t row_bytes = capp_integer_bytes(type, k);
     const char *data = stored_rows(type, n, k, f), *rows[MOST_NR];
     float *panel = array(p->panel_bytes(type, k) / sizeof(float));
     for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes;
@@ -308,14 +309,16 @@ static void one_product(const capp_products *p, uint32_t type, size_t m, size_t 
     release();
 }
 
-/* A panel takes at most 5 % more than the blocks of its rows; of 2 bits a number, 6 %. */
+/* A panel takes at most 5 % more than the blocks of its rows; those of folders, than numbers and scales without zeros.
+ */
 static void check_size(const capp_products *p) {
     for (size_t t = 0; t < TYPES; t++) {
-        const capp_type_info info = capp_type_get(types[t]);
-        for (size_t k = 512; k <= MOST_K; k += 64) {
-            const size_t stored = p->nr * (k / info.block_elems) * info.block_bytes;
-            const size_t most = is_group(types[t]) && bits_of_group(types[t]) == 2 ? 106 : 105;
-            if (k % info.block_elems == 0 && p->panel_bytes(types[t], k) * 100 > stored * most)
+        const capp_integer_form *form = capp_integer_form_of(types[t]);
+        for (size_t k = is_group(types[t]) ? MOST_K : 512; k <= MOST_K; k += 64) {
+            if (k % unit_of(types[t])) continue;
+            const size_t tensors = form->group ? k * form->bits / 8 + 2 * k / form->group : 0;
+            const size_t stored = p->nr * (tensors ? tensors : capp_integer_bytes(types[t], k));
+            if (p->panel_bytes(types[t], k) * 100 > stored * 105)
                 FAIL("type %u: a panel of %zu weights takes %zu bytes, not %zu", types[t], k,
                      p->panel_bytes(types[t], k), stored);
         }
@@ -324,26 +327,25 @@ static void check_size(const capp_products *p) {
 
 /* A sum computed in parts has the bits of the whole. */
 static void cut_product(const capp_products *p, uint32_t type, size_t m) {
-    enum { K = 512, CUT = 256 };
-    const size_t blocks = K / BLOCK, n = p->nr, floats = sizeof(capp_digits) / sizeof(float);
+    const size_t cut = is_group(type) ? CAPP_GROUP_BLOCK : 256, k = 2 * cut, n = p->nr;
+    const size_t floats = sizeof(capp_digits) / sizeof(float);
     float *c = array(m * n);
-    capp_digits *a = (capp_digits *)(void *)array(m * blocks * floats);
-    const capp_type_info info = capp_type_get(type);
-    const size_t part = CUT / info.block_elems * info.block_bytes, row_bytes = K / CUT * part;
-    const char *data = stored_rows(type, n, K, RANDOM), *rows[MOST_NR];
-    float *panel = array(p->panel_bytes(type, CUT) / sizeof(float));
-    fill_activations(p, a, m, K, RANDOM);
-    for (size_t from = 0; from < K; from += CUT) {
-        for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes + from / CUT * part;
-        p->unpack(type)(panel, rows, n, CUT);
+    capp_digits *a = (capp_digits *)(void *)array(m * (k / BLOCK) * floats);
+    const size_t part = capp_integer_bytes(type, cut), row_bytes = 2 * part;
+    const char *data = stored_rows(type, n, k, RANDOM), *rows[MOST_NR];
+    float *panel = array(p->panel_bytes(type, cut) / sizeof(float));
+    fill_activations(p, a, m, k, RANDOM);
+    for (size_t from = 0; from < k; from += cut) {
+        for (size_t j = 0; j < n; j++) rows[j] = data + j * row_bytes + from / cut * part;
+        p->unpack(type)(panel, rows, n, cut);
         if (from)
-            p->matmul_on(c, n, a + from / BLOCK, K, panel, m, n, CUT);
+            p->matmul_on(c, n, a + from / BLOCK, k, panel, m, n, cut);
         else
-            p->matmul(c, n, a, K, panel, m, n, CUT, false);
+            p->matmul(c, n, a, k, panel, m, n, cut, false);
     }
     for (size_t r = 0; r < m; r++)
         for (size_t j = 0; j < n; j++) {
-            const float want = sum_of(a + r * blocks, type, data + j * row_bytes, K);
+            const float want = sum_of(a + r * (k / BLOCK), type, data + j * row_bytes, k);
             same("matmul_on", &c[r * n + j], &want, 1);
         }
     release();
@@ -355,9 +357,9 @@ static void check_cuts(const capp_products *p) {
 
 static void check_matmul(const capp_products *p) {
     for (size_t t = 0; t < TYPES; t++) {
-        const size_t block = capp_type_get(types[t]).block_elems;
+        const size_t block = unit_of(types[t]), most = is_group(types[t]) ? MOST_K / BLOCK : MOST_K / 256;
         for (size_t m = 1; m <= MOST_ROWS; m++)
-            one_product(p, types[t], m, m % 3 ? p->nr : between(1, p->nr), block * between(1, MOST_K / 256),
+            one_product(p, types[t], m, m % 3 ? p->nr : between(1, p->nr), block * between(1, most),
                         (filling)(m % FILLINGS), m % 2 == 0);
         for (size_t n = 1; n <= p->nr; n += 3) one_product(p, types[t], between(1, 5), n, block, RANDOM, false);
         one_product(p, types[t], 3, p->nr, MOST_K, RANDOM, true);
@@ -524,25 +526,24 @@ static capp_unpack_fn keeping(uint32_t type) {
 }
 
 static bool has_zeros(uint32_t type) {
-    return is_group(type) && bits_of_group(type) < 8;
+    return is_group(type) && !capp_integer_form_of(type)->minima;
 }
 
 /* Leaves out the minima, or the zeros that are subtracted from numbers. */
 static void drop_minima(capp_integer_block *blocks, const char *row, size_t k) {
     static unsigned char copy[MOST_K * 2];
-    const capp_type_info info = capp_type_get(bad_type);
-    memcpy(copy, row, k / info.block_elems * info.block_bytes);
-    for (size_t i = 0; has_zeros(bad_type) && i < k / info.block_elems; i++)
-        *zero_byte(copy + i * info.block_bytes, bad_type) &= 0xf0;
+    memcpy(copy, row, capp_integer_bytes(bad_type, k));
+    for (size_t i = 0; has_zeros(bad_type) && i * capp_integer_form_of(bad_type)->group < k; i++)
+        set_zero(copy, bad_type, k, i, 0);
     capp_integers_read(blocks, bad_type, copy, k);
     for (size_t b = 0; b < k / BLOCK; b++) memset(blocks[b].minimum, 0, sizeof blocks[b].minimum);
 }
 
 /* The first two scales of the row change places. */
 static void exchange_scales(capp_integer_block *blocks) {
-    const size_t elements = is_group(bad_type) ? capp_type_get(bad_type).block_elems : BLOCK;
+    const capp_integer_form *form = capp_integer_form_of(bad_type);
     float *one = &blocks[0].scale[0];
-    float *other = capp_integer_form_of(bad_type)->block < BLOCK ? one + 1 : &blocks[elements / BLOCK].scale[0];
+    float *other = form->block < BLOCK ? one + 1 : &blocks[form->group ? form->group / BLOCK : 1].scale[0];
     const float kept = *one;
     *one = *other, *other = kept;
 }
@@ -579,7 +580,7 @@ TEST(mistakes_show_in_every_type) {
     for (size_t t = 0; t < TYPES; t++) {
         CHECK(!is_seen_in(types[t], NO_MISTAKE));
         CHECK(is_seen_in(types[t], A_SIGN));
-        CHECK(is_seen_in(types[t], ANOTHER_SCALE));
+        CHECK(capp_integer_form_of(types[t])->group >= MOST_K || is_seen_in(types[t], ANOTHER_SCALE));
         const bool minima = capp_integer_form_of(types[t])->minima || has_zeros(types[t]);
         CHECK(is_seen_in(types[t], NO_MINIMUM) == minima);
     }

@@ -56,28 +56,39 @@
     X(U64, 0x10004, 1, 8)                                                                                              \
     X(F8_E4M3, 0x10005, 1, 1)                                                                                          \
     X(F8_E5M2, 0x10006, 1, 1)                                                                                          \
-    X(QUANTIZED, 0x10007, 1, 1) /* not in files: data is a capp_quant (kernel/quant.h) */                              \
-    X(G4_32, 0x10008, 32, 19)   /* these neither: kernel/quant_blocks.h */                                             \
-    X(G4_64, 0x10009, 64, 35)                                                                                          \
-    X(G4_128, 0x1000a, 128, 67)                                                                                        \
-    X(G8_32, 0x1000b, 32, 36)                                                                                          \
-    X(G8_64, 0x1000c, 64, 68)                                                                                          \
-    X(G8_128, 0x1000d, 128, 132)                                                                                       \
-    X(G2_32, 0x1000e, 32, 11)                                                                                          \
-    X(G2_64, 0x1000f, 64, 19)                                                                                          \
-    X(G2_128, 0x10010, 128, 35)                                                                                        \
-    X(G3_32, 0x10011, 32, 15)                                                                                          \
-    X(G3_64, 0x10012, 64, 27)                                                                                          \
-    X(G3_128, 0x10013, 128, 51)                                                                                        \
-    X(G2_256, 0x10014, 256, 68)                                                                                        \
-    X(G3_256, 0x10015, 256, 100)                                                                                       \
-    X(G4_256, 0x10016, 256, 132)
+    X(QUANTIZED, 0x10007, 1, 1) /* not in files: data is a capp_quant (kernel/quant.h) */
+
+/* Blocks that capp makes of the numbers, zeros and scales of folders (kernel/quant_blocks.h): numbers of 2, 3, 4 or 8
+ * bits, with a scale of float16 (G) or bfloat16 (B) for each group of up to 32 .. 512 inputs. X(name, number, bits,
+ * group, scales are bfloat16) */
+#define CAPP_GROUP_TYPES_OF(X, bits, first)                                                                            \
+    X(G##bits##_32, first, bits, 32, 0)                                                                                \
+    X(G##bits##_64, first + 1, bits, 64, 0)                                                                            \
+    X(G##bits##_128, first + 2, bits, 128, 0)                                                                          \
+    X(G##bits##_256, first + 3, bits, 256, 0)                                                                          \
+    X(G##bits##_512, first + 4, bits, 512, 0)                                                                          \
+    X(B##bits##_32, first + 5, bits, 32, 1)                                                                            \
+    X(B##bits##_64, first + 6, bits, 64, 1)                                                                            \
+    X(B##bits##_128, first + 7, bits, 128, 1)                                                                          \
+    X(B##bits##_256, first + 8, bits, 256, 1)                                                                          \
+    X(B##bits##_512, first + 9, bits, 512, 1)
+
+#define CAPP_GROUP_TYPE_MAP(X)                                                                                         \
+    CAPP_GROUP_TYPES_OF(X, 2, 0x10008)                                                                                 \
+    CAPP_GROUP_TYPES_OF(X, 3, 0x10012)                                                                                 \
+    CAPP_GROUP_TYPES_OF(X, 4, 0x1001c)                                                                                 \
+    CAPP_GROUP_TYPES_OF(X, 8, 0x10026)
+
+/* The inputs of such a block; the last block of a row may have fewer. The bits of one of its zeros. */
+#define CAPP_GROUP_BLOCK              1024
+#define CAPP_ZERO_BITS(bits)          ((bits) == 3 ? 4 : (bits))
+#define CAPP_GROUP_WORDS(heads, bits) (((heads) * (16 + CAPP_ZERO_BITS(bits)) + 31) / 32)
 
 enum { CAPP_FIRST_FOREIGN_TYPE = 0x10000 };
 
 typedef enum capp_type {
-#define X(name, number, block, bytes) CAPP_TYPE_##name = (number),
-    CAPP_TYPE_MAP(X) CAPP_FOREIGN_TYPE_MAP(X)
+#define X(name, number, ...) CAPP_TYPE_##name = (number),
+    CAPP_TYPE_MAP(X) CAPP_FOREIGN_TYPE_MAP(X) CAPP_GROUP_TYPE_MAP(X)
 #undef X
 } capp_type;
 

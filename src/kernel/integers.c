@@ -163,13 +163,6 @@ static void read_MXFP4(block *restrict y, const uint8_t *restrict b) {
 
 /* ---- Blocks of kernel/quant_blocks.h ---- */
 
-static float group_scale(uint32_t head) {
-    float scale;
-    head &= CAPP_GROUP_SCALE;
-    memcpy(&scale, &head, sizeof scale);
-    return scale;
-}
-
 /* 32 numbers of 2 bits, or of 3, whose third bits follow. */
 static void small_numbers(int8_t *restrict out, const uint8_t *restrict b, unsigned bits) {
     for (int i = 0; i < 32; i++) {
@@ -178,63 +171,61 @@ static void small_numbers(int8_t *restrict out, const uint8_t *restrict b, unsig
     }
 }
 
-/* n numbers of 2 to 4 bits. */
-static void read_group(block *restrict y, const uint8_t *restrict b, unsigned bits, size_t n) {
-    if (n == K) b++; /* the lowest byte of the head, which others leave out */
-    const uint32_t head = (uint32_t)b[0] << 8 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 24;
+static void group_numbers(int8_t *restrict out, const uint8_t *restrict b, unsigned bits) {
+    if (bits == 8)
+        memcpy(out, b, 32);
+    else if (bits == 4)
+        nibbles(out, b);
+    else
+        small_numbers(out, b, bits);
+}
+
+static float bfloat_to_float(const uint8_t *p) {
+    const uint32_t bits = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 24;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* A block of n weights. */
+static void read_groups(block *restrict y, const capp_integer_form *form, const uint8_t *restrict b, size_t n) {
+    const capp_group_layout at = capp_group_layout_of(form, n);
     for (size_t g = 0; g < n / 32; g++) {
-        const uint8_t *numbers = b + 3 + 4 * bits * g;
-        y[g].scale[0] = group_scale(head);
-        if (bits == 4)
-            nibbles(y[g].number, numbers);
-        else
-            small_numbers(y[g].number, numbers, bits);
-        subtract(y[g].number, (int)(head >> 8 & 15));
+        const size_t group = g * 32 / form->group, bit = at.zeros + group * at.zero_bits;
+        const int zero = b[bit / 8] >> bit % 8 & ((1 << at.zero_bits) - 1);
+        y[g].scale[0] = form->bfloat ? bfloat_to_float(b + 2 * group) : load_half(b + 2 * group);
+        group_numbers(y[g].number, b + 4 * (at.numbers + g * form->bits), form->bits);
+        subtract(y[g].number, form->minima ? 128 : zero);
+        if (form->minima) y[g].minimum[0] = y[g].scale[0] * (float)(zero - 128);
     }
-}
-
-static void read_group_8(block *restrict y, const uint8_t *restrict b, size_t n) {
-    uint32_t head;
-    memcpy(&head, b, sizeof head);
-    for (size_t g = 0; g < n / 32; g++) {
-        y[g].scale[0] = group_scale(head);
-        y[g].minimum[0] = y[g].scale[0] * (float)((int)(head & 255) - 128);
-        for (int i = 0; i < 32; i++) y[g].number[i] = (int8_t)(b[4 + 32 * g + (size_t)i] - 128);
-    }
-}
-
-#define READ_GROUP(bits, size)                                                                                         \
-    static void read_G##bits##_##size(block *restrict y, const uint8_t *restrict b) {                                  \
-        read_group(y, b, bits, size);                                                                                  \
-    }
-#define READ_GROUPS(bits) READ_GROUP(bits, 32) READ_GROUP(bits, 64) READ_GROUP(bits, 128) READ_GROUP(bits, 256)
-READ_GROUPS(2)
-READ_GROUPS(3)
-READ_GROUPS(4)
-
-static void read_G8_32(block *restrict y, const uint8_t *restrict b) {
-    read_group_8(y, b, 32);
-}
-
-static void read_G8_64(block *restrict y, const uint8_t *restrict b) {
-    read_group_8(y, b, 64);
-}
-
-static void read_G8_128(block *restrict y, const uint8_t *restrict b) {
-    read_group_8(y, b, 128);
 }
 
 const capp_integer_form *capp_integer_form_of(uint32_t type) {
     switch (type) {
 #define X(type, elements, bytes, width, minima, most)                                                                  \
     case CAPP_TYPE_##type: {                                                                                           \
-        static const capp_integer_form form = {width, minima, most};                                                   \
+        static const capp_integer_form form = {width, minima, most, 0, 0, 0};                                          \
         return &form;                                                                                                  \
     }
         CAPP_INTEGER_TYPE_MAP(X)
 #undef X
+#define X(type, number, bits, group, bfloat)                                                                           \
+    case CAPP_TYPE_##type: {                                                                                           \
+        static const capp_integer_form form = {32,   (bits) == 8, (bits) == 8 ? 128 : (1 << (bits)) - 1,               \
+                                               bits, group,       bfloat};                                             \
+        return &form;                                                                                                  \
+    }
+        CAPP_GROUP_TYPE_MAP(X)
+#undef X
     default: return NULL;
     }
+}
+
+size_t capp_integer_bytes(uint32_t type, size_t n) {
+    const capp_type_info info = capp_type_get(type);
+    const capp_integer_form *form = capp_integer_form_of(type);
+    const size_t rest = n % info.block_elems, whole = n / info.block_elems * info.block_bytes;
+    return rest ? whole + 4 * (capp_group_layout_of(form, rest).numbers + rest / 32 * form->bits) : whole;
 }
 
 void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data, size_t n) {
@@ -247,6 +238,10 @@ void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data
         break;
         CAPP_INTEGER_TYPE_MAP(X)
 #undef X
-    default: break;
+    default:
+        for (size_t i = 0, part; i < n; i += part, b += capp_integer_bytes(type, part)) {
+            part = n - i < CAPP_GROUP_BLOCK ? n - i : CAPP_GROUP_BLOCK;
+            read_groups(out + i / CAPP_INTEGER_BLOCK, capp_integer_form_of(type), b, part);
+        }
     }
 }

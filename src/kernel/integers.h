@@ -28,6 +28,7 @@
 #ifndef CAPP_KERNEL_INTEGERS_H
 #define CAPP_KERNEL_INTEGERS_H
 
+#include "base/tensor.h"
 #include "kernel/kernel.h"
 
 enum {
@@ -67,7 +68,20 @@ typedef struct capp_integer_form {
     uint32_t block;  /* weights that share a scale: 16 or 32 */
     uint32_t minima; /* 1: a minimum beside each scale */
     uint32_t most;   /* the largest magnitude of a number */
+    /* Of types that are made of folders (kernel/quant_blocks.h), else 0: the bits of a number, the inputs of a group,
+     * and 1 if scales are bfloat16. */
+    uint32_t bits, group, bfloat;
 } capp_integer_form;
+
+/* Where a block of n weights of such a type has what belongs to its groups, in bits, and its numbers, in words. */
+typedef struct capp_group_layout {
+    uint32_t groups, zero_bits, zeros, numbers;
+} capp_group_layout;
+
+static inline capp_group_layout capp_group_layout_of(const capp_integer_form *form, size_t n) {
+    const uint32_t groups = ((uint32_t)n + form->group - 1) / form->group;
+    return (capp_group_layout){groups, CAPP_ZERO_BITS(form->bits), 16 * groups, CAPP_GROUP_WORDS(groups, form->bits)};
+}
 
 /* 32 weights of a row. If blocks are of 32, only scale[0] and minimum[0] are used. */
 typedef struct capp_integer_block {
@@ -75,7 +89,8 @@ typedef struct capp_integer_block {
     float scale[2], minimum[2];
 } capp_integer_block;
 
-/* X(type, weights a block, bytes a block, weights a scale, minima, the largest magnitude of a number) */
+/* Types of files. X(type, weights a block, bytes a block, weights a scale, minima, the largest magnitude of a number)
+ */
 #define CAPP_INTEGER_TYPE_MAP(X)                                                                                       \
     X(Q4_0, 32, 18, 32, 0, 8)                                                                                          \
     X(Q4_1, 32, 20, 32, 1, 15)                                                                                         \
@@ -89,25 +104,7 @@ typedef struct capp_integer_block {
     X(Q6_K, 256, 210, 16, 0, 32)                                                                                       \
     X(IQ4_NL, 32, 18, 32, 0, 127)                                                                                      \
     X(IQ4_XS, 256, 136, 32, 0, 127)                                                                                    \
-    X(MXFP4, 32, 17, 32, 0, 12)                                                                                        \
-    X(G4_32, 32, 19, 32, 0, 15)                                                                                        \
-    X(G4_64, 64, 35, 32, 0, 15)                                                                                        \
-    X(G4_128, 128, 67, 32, 0, 15)                                                                                      \
-    X(G8_32, 32, 36, 32, 1, 128)                                                                                       \
-    X(G8_64, 64, 68, 32, 1, 128)                                                                                       \
-    X(G8_128, 128, 132, 32, 1, 128)                                                                                    \
-    X(G2_32, 32, 11, 32, 0, 3)                                                                                         \
-    X(G2_64, 64, 19, 32, 0, 3)                                                                                         \
-    X(G2_128, 128, 35, 32, 0, 3)                                                                                       \
-    X(G3_32, 32, 15, 32, 0, 7)                                                                                         \
-    X(G3_64, 64, 27, 32, 0, 7)                                                                                         \
-    X(G3_128, 128, 51, 32, 0, 7)                                                                                       \
-    X(G2_256, 256, 68, 32, 0, 3)                                                                                       \
-    X(G3_256, 256, 100, 32, 0, 7)                                                                                      \
-    X(G4_256, 256, 132, 32, 0, 15)
-
-/* The bits of the scale in the head of a block of a type G2, G3, G4 or G8: kernel/quant_blocks.h. */
-#define CAPP_GROUP_SCALE 0xfffff000u
+    X(MXFP4, 32, 17, 32, 0, 12)
 
 /* Levels of IQ4_NL and IQ4_XS; levels of MXFP4, doubled. */
 extern const int8_t capp_iq4_levels[16], capp_fp4_levels[16];
@@ -115,7 +112,11 @@ extern const int8_t capp_iq4_levels[16], capp_fp4_levels[16];
 /* The form of a capp_type; NULL for a type without integers of 2 to 8 bits. */
 const capp_integer_form *capp_integer_form_of(uint32_t type);
 
-/* out [n / 32] = n stored weights. n is a multiple of the type's block; the type has a form. */
+/* Bytes of n weights, as they are stored: n is a multiple of the type's block, or of 32 if the type is made of folders.
+ * The type has a form; so in the next function. */
+size_t capp_integer_bytes(uint32_t type, size_t n);
+
+/* out [n / 32] = n stored weights. */
 void capp_integers_read(capp_integer_block *out, uint32_t type, const void *data, size_t n);
 
 /* Products of integers. Their activations are capp_digits, three bytes for each activation. Their panels are made of

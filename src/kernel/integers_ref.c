@@ -8,17 +8,12 @@ enum { WIDTH = 8 };
 
 #include "kernel/integers_panel.inc"
 
-static size_t row_bytes(uint32_t type, size_t k) {
-    const capp_type_info info = capp_type_get(type);
-    return k / info.block_elems * info.block_bytes;
-}
-
 static size_t panel_bytes(uint32_t type, size_t k) {
-    return HEADER + (NR * row_bytes(type, k) + 63) / 64 * 64;
+    return HEADER + (NR * capp_integer_bytes(type, k) + 63) / 64 * 64;
 }
 
 static void copy_rows(void *panel, uint32_t type, const char *const *rows, size_t n, size_t k) {
-    const size_t bytes = row_bytes(type, k);
+    const size_t bytes = capp_integer_bytes(type, k);
     memset(panel, 0, panel_bytes(type, k));
     memcpy(panel, &type, sizeof type);
     for (size_t i = 0; i < n; i++) memcpy((char *)panel + HEADER + i * bytes, rows[i], bytes);
@@ -29,6 +24,7 @@ static void copy_rows(void *panel, uint32_t type, const char *const *rows, size_
         copy_rows(panel, CAPP_TYPE_##type, rows, n, k);                                                                \
     }
 CAPP_INTEGER_TYPE_MAP(X)
+CAPP_GROUP_TYPE_MAP(X)
 #undef X
 
 static capp_unpack_fn unpack(uint32_t type) {
@@ -36,6 +32,7 @@ static capp_unpack_fn unpack(uint32_t type) {
 #define X(type, ...)                                                                                                   \
     case CAPP_TYPE_##type: return unpack_##type;
         CAPP_INTEGER_TYPE_MAP(X)
+        CAPP_GROUP_TYPE_MAP(X)
 #undef X
     default: return NULL;
     }
@@ -68,7 +65,7 @@ static void multiply_panel(float *c, size_t ldc, const void *a, size_t lda, cons
     memcpy(&type, panel, sizeof type);
     const capp_integer_form *form = capp_integer_form_of(type);
     for (size_t j = 0; j < n; j++) {
-        capp_integers_read(w, type, (const char *)panel + HEADER + j * row_bytes(type, k), k);
+        capp_integers_read(w, type, (const char *)panel + HEADER + j * capp_integer_bytes(type, k), k);
         for (size_t r = 0; r < m; r++) {
             float *y = c + r * ldc + j;
             const capp_digits *row = (const capp_digits *)a + r * (lda / BLOCK);

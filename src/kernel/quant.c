@@ -172,10 +172,10 @@ void capp_quant_numbers(float *out, const capp_quant *q, size_t first, size_t n,
     rows_of(out, q, first, n, scratch, true);
 }
 
-float capp_quant_scale_of(const capp_quant *q, size_t row, size_t g) {
+uint16_t capp_quant_scale_of(const capp_quant *q, size_t row, size_t g) {
     const size_t at = is_columns(q) ? g * q->n + row : (q->scale_rows > 1 ? row : 0) * q->groups + g;
-    float scale;
-    capp_dequant(q->scale_type)(&scale, (const char *)q->scales + at * capp_type_get(q->scale_type).block_bytes, 1);
+    uint16_t scale;
+    memcpy(&scale, (const char *)q->scales + at * sizeof scale, sizeof scale);
     return scale;
 }
 

@@ -14,8 +14,8 @@ void capp_quant_rows(float *out, const capp_quant *q, size_t first, size_t n, fl
 /* The same rows as numbers, without zeros and scales; only for layouts of integers. Signed bytes plus 128. */
 void capp_quant_numbers(float *out, const capp_quant *q, size_t first, size_t n, float *scratch);
 
-/* The scale and the zero of stored row `row` and group g, to which the numbers belong. */
-float capp_quant_scale_of(const capp_quant *q, size_t row, size_t g);
+/* The scale, of 16 bits, and the zero of stored row `row` and group g, to which the numbers belong. */
+uint16_t capp_quant_scale_of(const capp_quant *q, size_t row, size_t g);
 uint32_t capp_quant_zero_of(const capp_quant *q, size_t row, size_t g);
 
 #endif
