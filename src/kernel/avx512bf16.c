@@ -2,7 +2,7 @@
 #include "kernel/kernel.h"
 
 #include "kernel/bf16_avx512.h"
-#include "kernel/sums_avx512.h"
+#include "kernel/floats_avx512.h"
 #include "kernel/unpack.h"
 
 #include "kernel/bf16.inc"
@@ -23,14 +23,14 @@ V pairs p_all(const char *p, const float *wide, size_t j) {
     memcpy(&pair, p, sizeof pair);
     return (pairs)_mm512_set1_epi32(pair);
 }
-V sums s_dot(sums s, pairs a, pairs b) {
+V part s_dot(part s, pairs a, pairs b) {
     return _mm512_dpbf16_ps(s, a, b);
 }
-V unsigned s_begin(sums *s, const int n) {
+V unsigned s_begin(part *s, const int n) {
     (void)s, (void)n;
     return 0;
 }
-V void s_end(sums *s, const int n, unsigned mode) {
+V void s_end(part *s, const int n, unsigned mode) {
     (void)s, (void)n, (void)mode;
 }
 

@@ -3,7 +3,7 @@
 #include "kernel/kernel.h"
 
 #include "kernel/bf16_avx512.h"
-#include "kernel/sums_avx512.h"
+#include "kernel/floats_avx512.h"
 #include "kernel/unpack.h"
 #include "kernel/unroll.h"
 
@@ -30,18 +30,18 @@ V pairs p_all(const char *p, const float *wide, size_t j) {
     (void)p;
     return (pairs){_mm512_set1_ps(wide[j]), _mm512_set1_ps(wide[PAIRS + j])};
 }
-V sums s_dot(sums s, pairs a, pairs b) {
+V part s_dot(part s, pairs a, pairs b) {
     return _mm512_fmadd_ps(a.first, b.first, _mm512_fmadd_ps(a.second, b.second, s));
 }
 
 /* Keeps what is computed before this from being computed after it, and the other way round. */
-V void hold(sums *s, const int n) {
+V void hold(part *s, const int n) {
     CAPP_UNROLL(24)
     for (int i = 0; i < n; i++) __asm__ volatile("" : "+v"(s[i]));
 }
 
 /* VDPBF16PS rounds to nearest, reads and writes denormals as 0 and raises no exception. */
-V unsigned s_begin(sums *s, const int n) {
+V unsigned s_begin(part *s, const int n) {
     const unsigned to_nearest = 0x1f80, no_denormals = 0x8040, set = to_nearest | no_denormals;
     unsigned mode;
     hold(s, n);
@@ -49,7 +49,7 @@ V unsigned s_begin(sums *s, const int n) {
     hold(s, n);
     return mode;
 }
-V void s_end(sums *s, const int n, unsigned mode) {
+V void s_end(part *s, const int n, unsigned mode) {
     hold(s, n);
     __asm__ volatile("ldmxcsr %0" ::"m"(mode));
     hold(s, n);

@@ -15,10 +15,9 @@ enum { WIDTH = 16, TILE_ROWS = 6, EXTRA = 0 };
 #include "kernel/integers_panel.inc"
 #include "kernel/integers_turn.inc"
 
-typedef __m512i whole;
-typedef __m512 part;
+#include "kernel/floats_avx512.h"
 
-#define V static inline __attribute__((always_inline))
+typedef __m512i whole;
 
 V whole w_load(const char *p) {
     return _mm512_loadu_si512(p);
@@ -64,26 +63,8 @@ V whole w_dot(whole s, whole w, const char *p) {
 V whole w_times_256(whole s) {
     return _mm512_slli_epi32(s, 8);
 }
-V part f_zero(void) {
-    return _mm512_setzero_ps();
-}
-V part f_load(const float *p) {
-    return _mm512_loadu_ps(p);
-}
-V part f_load_part(const float *p, size_t n) {
-    return _mm512_maskz_loadu_ps((__mmask16)(0xffffu >> (16 - n)), p);
-}
-V void f_store(float *p, part v) {
-    _mm512_storeu_ps(p, v);
-}
-V void f_store_part(float *p, part v, size_t n) {
-    _mm512_mask_storeu_ps(p, (__mmask16)(0xffffu >> (16 - n)), v);
-}
 V part f_set(float x) {
     return _mm512_set1_ps(x);
-}
-V part f_add(part a, part b) {
-    return _mm512_add_ps(a, b);
 }
 V part f_mul(part a, part b) {
     return _mm512_mul_ps(a, b);

@@ -3,124 +3,42 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-static double run_sse2(size_t times) {
-    const __m128 half = _mm_set1_ps(0.5f), one = _mm_set1_ps(1.0f);
-    __m128 x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm_add_ps(_mm_mul_ps(x[j], half), one);
-        __asm__ volatile("" : "+x"(x[j]));
+/* A loop with the instructions `features` over vectors: each sum begins as `first` and becomes `next`, which computes
+ * from x[j] and adds `products` products to it. in: the registers of a vector, for the assembler. */
+#define LOOP(function, features, vector, in, first, next, products)                                                    \
+    __attribute__((target(features))) static double function(size_t times) {                                           \
+        vector x[SUMS];                                                                                                \
+        UNROLL                                                                                                         \
+        for (int j = 0; j < SUMS; j++) x[j] = first;                                                                   \
+        for (size_t i = 0; i < times; i++) UNROLL                                                                      \
+        for (int j = 0; j < SUMS; j++) {                                                                               \
+            x[j] = next;                                                                                               \
+            __asm__ volatile("" : in(x[j]));                                                                           \
+        }                                                                                                              \
+        return (double)times * SUMS * (products)*2;                                                                    \
     }
-    return (double)times * SUMS * 4 * 2;
-}
 
-__attribute__((target("avx2,fma"))) static double run_avx2(size_t times) {
-    const __m256 half = _mm256_set1_ps(0.5f), one = _mm256_set1_ps(1.0f);
-    __m256 x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm256_fmadd_ps(x[j], half, one);
-        __asm__ volatile("" : "+x"(x[j]));
-    }
-    return (double)times * SUMS * 8 * 2;
-}
-
-__attribute__((target("avx512f"))) static double run_avx512(size_t times) {
-    const __m512 half = _mm512_set1_ps(0.5f), one = _mm512_set1_ps(1.0f);
-    __m512 x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm512_fmadd_ps(x[j], half, one);
-        __asm__ volatile("" : "+v"(x[j]));
-    }
-    return (double)times * SUMS * 16 * 2;
-}
-
-__attribute__((target("avx512f,avx512bf16"))) static double run_dpbf16(size_t times) {
-    const __m512bh halves = (__m512bh)_mm512_set1_epi32(0x3f003f00), none = (__m512bh)_mm512_setzero_si512();
-    __m512 x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = _mm512_setzero_ps();
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm512_dpbf16_ps(x[j], halves, none);
-        __asm__ volatile("" : "+v"(x[j]));
-    }
-    return (double)times * SUMS * 16 * 2 * 2;
-}
+LOOP(run_sse2, "sse2", __m128, "+x", _mm_set1_ps(1), _mm_add_ps(_mm_mul_ps(x[j], _mm_set1_ps(0.5f)), _mm_set1_ps(1)), 4)
+LOOP(run_avx2, "avx2,fma", __m256, "+x", _mm256_set1_ps(1),
+     _mm256_fmadd_ps(x[j], _mm256_set1_ps(0.5f), _mm256_set1_ps(1)), 8)
+LOOP(run_avx512, "avx512f", __m512, "+v", _mm512_set1_ps(1),
+     _mm512_fmadd_ps(x[j], _mm512_set1_ps(0.5f), _mm512_set1_ps(1)), 16)
+LOOP(run_dpbf16, "avx512f,avx512bf16", __m512, "+v", _mm512_setzero_ps(),
+     _mm512_dpbf16_ps(x[j], (__m512bh)_mm512_set1_epi32(0x3f003f00), (__m512bh)_mm512_setzero_si512()), 32)
 
 /* An activation is a whole integer of 16 bits: its two digits take one instruction, and its sum another. */
-static double run_madd_sse2(size_t times) {
-    const __m128i one = _mm_set1_epi16(1);
-    __m128i x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm_add_epi32(x[j], _mm_madd_epi16(x[j], one));
-        __asm__ volatile("" : "+x"(x[j]));
-    }
-    return (double)times * SUMS * 8 * 2;
-}
-
-__attribute__((target("avx2"))) static double run_madd_avx2(size_t times) {
-    const __m256i one = _mm256_set1_epi16(1);
-    __m256i x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm256_add_epi32(x[j], _mm256_madd_epi16(x[j], one));
-        __asm__ volatile("" : "+x"(x[j]));
-    }
-    return (double)times * SUMS * 16 * 2;
-}
+LOOP(run_madd_sse2, "sse2", __m128i, "+x", _mm_set1_epi16(1),
+     _mm_add_epi32(x[j], _mm_madd_epi16(x[j], _mm_set1_epi16(1))), 8)
+LOOP(run_madd_avx2, "avx2", __m256i, "+x", _mm256_set1_epi16(1),
+     _mm256_add_epi32(x[j], _mm256_madd_epi16(x[j], _mm256_set1_epi16(1))), 16)
 
 /* One digit. Sums of 16 bits are widened after 8 instructions at least, which is left out here. */
-__attribute__((target("avx2"))) static double run_maddubs(size_t times) {
-    const __m256i one = _mm256_set1_epi8(1);
-    __m256i x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm256_add_epi16(x[j], _mm256_maddubs_epi16(x[j], one));
-        __asm__ volatile("" : "+x"(x[j]));
-    }
-    return (double)times * SUMS * 32 * 2;
-}
-
-__attribute__((target("avx2,avxvnni"))) static double run_dpbusd_avx2(size_t times) {
-    const __m256i one = _mm256_set1_epi8(1);
-    __m256i x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm256_dpbusd_avx_epi32(x[j], one, one);
-        __asm__ volatile("" : "+x"(x[j]));
-    }
-    return (double)times * SUMS * 32 * 2;
-}
-
-__attribute__((target("avx512f,avx512vnni"))) static double run_dpbusd_avx512(size_t times) {
-    const __m512i one = _mm512_set1_epi32(0x01010101);
-    __m512i x[SUMS];
-    UNROLL
-    for (int j = 0; j < SUMS; j++) x[j] = one;
-    for (size_t i = 0; i < times; i++) UNROLL
-    for (int j = 0; j < SUMS; j++) {
-        x[j] = _mm512_dpbusd_epi32(x[j], one, one);
-        __asm__ volatile("" : "+v"(x[j]));
-    }
-    return (double)times * SUMS * 64 * 2;
-}
+LOOP(run_maddubs, "avx2", __m256i, "+x", _mm256_set1_epi8(1),
+     _mm256_add_epi16(x[j], _mm256_maddubs_epi16(x[j], _mm256_set1_epi8(1))), 32)
+LOOP(run_dpbusd_avx2, "avx2,avxvnni", __m256i, "+x", _mm256_set1_epi8(1),
+     _mm256_dpbusd_avx_epi32(x[j], _mm256_set1_epi8(1), _mm256_set1_epi8(1)), 32)
+LOOP(run_dpbusd_avx512, "avx512f,avx512vnni", __m512i, "+v", _mm512_set1_epi32(0x01010101),
+     _mm512_dpbusd_epi32(x[j], _mm512_set1_epi32(0x01010101), _mm512_set1_epi32(0x01010101)), 64)
 
 TWO_DIGITS(run_dpbusd_avx2)
 TWO_DIGITS(run_dpbusd_avx512)
