@@ -148,6 +148,14 @@ static part f_of_half(whole w) {
     return v;
 }
 
+/* As integers_avxvnni.c has it. */
+static part f_of_high(whole s) {
+    part v = f_of_bits(w_add(s, w_set(0x4f400000)));
+    for (size_t i = 0; i < WIDTH; i++) v.lane[i] -= 0x1.8p31F;
+    return v;
+}
+#define F_OF_HIGH(s) f_of_high(s)
+
 #include "kernel/integers_vnni.inc"
 
 #include "kernel/integers_digits.inc"

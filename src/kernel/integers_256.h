@@ -55,9 +55,6 @@ V whole w_look_up(const int8_t *table, whole w) {
     const __m128i levels = _mm_loadu_si128((const __m128i *)(const void *)table);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), w);
 }
-V whole w_times_256(whole s) {
-    return _mm256_slli_epi32(s, 8);
-}
 V __m256i lanes(size_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }

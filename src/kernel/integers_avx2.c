@@ -209,7 +209,7 @@ INLINE void sum_both(whole *s, const capp_digits *const *a, const char *b, const
     memcpy(s, copy, (size_t)rows * VECTORS * sizeof *s);
 }
 
-INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
+INLINE void sum_whole(whole *s, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
                       const int reach, const int rows) {
     char *extra = b + split_bytes((size_t)halves, minima);
     int32_t fine = 0, waiting; /* rows that have low digits; rows for which the numbers have not been widened, or 0 */
@@ -233,6 +233,14 @@ INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int 
         return;
     }
     sum_integers(s, a, extra + FLAG, fine, h, halves, rows);
+}
+
+INLINE void sum_block(part *sum, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
+                      const int reach, const int rows) {
+    whole s[TILE_ROWS * VECTORS];
+    sum_whole(s, a, b, h, halves, minima, reach, rows);
+    UNROLL
+    for (int t = 0; t < rows * VECTORS; t++) sum[t] = f_of(s[t]);
 }
 
 #define KIND_MAP(X) X(1, 0, 0) X(1, 0, 4) X(1, 0, 8) X(1, 1, 0) X(1, 1, 4) X(1, 1, 8) X(2, 0, 2) X(2, 0, 8) X(2, 1, 8)

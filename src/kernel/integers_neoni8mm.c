@@ -51,12 +51,15 @@ INLINE void sum_columns(whole *s, const capp_digits *const *a, const char *numbe
         s[VECTORS * r] = (whole){both_digits(sum[r][0], sum[r][1]), both_digits(sum[r][2], sum[r][3])};
 }
 
-INLINE void sum_block(whole *s, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
+INLINE void sum_block(part *sum, const capp_digits *const *a, char *b, const int h, const int halves, const bool minima,
                       const int reach, const int rows) {
+    whole s[TILE_ROWS * VECTORS];
     (void)minima, (void)reach;
     UNROLL
     for (int v = 0; v < VECTORS; v++)
         sum_columns(s + v, a, b + v * WIDTH * 8, h * 4 / halves, (h + 1) * 4 / halves, rows);
+    UNROLL
+    for (int t = 0; t < rows * VECTORS; t++) sum[t] = f_of(s[t]);
 }
 
 #include "kernel/integers_kinds.inc"
