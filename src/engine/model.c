@@ -49,8 +49,8 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
 }
 
 uint64_t capp_model_forecast_weights(const capp_model *model) {
-    const capp_weights *w = model->weights;
-    return w ? w->packed_bytes + w->adapter_bytes : 0;
+    const capp_weights *w = model->weights, *last = model->exact ? model->exact : w; /* which counts those of both */
+    return w ? w->packed_bytes + last->adapter_bytes : 0;
 }
 
 uint64_t capp_model_measure_resident(const capp_model *model) {
