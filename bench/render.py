@@ -29,7 +29,7 @@ DEFAULTS = """## Defaults
 
 What `--precision auto` computes with. *Integers*: all matrices of the model's layers are stored as integers (Q4_0 to Q8_0, Q2_K to
 Q6_K, IQ4_NL, IQ4_XS, MXFP4; in folders GPTQ with 2, 3, 4 or 8 bits, AWQ, and compressed-tensors with 2, 4 or 8 bits, in groups of a multiple
-of 32 inputs, with scales of 16 bits), the head as integers or floats, and no adapter changes them; such a model is decided in i16, any other in f32.
+of 32 inputs, with scales of 16 bits), the head as integers or floats, and no adapter changes its experts; such a model is decided in i16, any other in f32.
 Routers may be floats, too, and so may the matrices around side embeddings (Gemma 3n and 4). Where two precisions are
 named, the first scores all rows and the second scores close rows again. With AVX2 alone a model most of whose weights are numbers
 of more than 6 bits (Q8_0, IQ4_NL, IQ4_XS) runs in i16. So does a model of less than 1 billion parameters where the table says mixed.

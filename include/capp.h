@@ -106,7 +106,7 @@ CAPP_API capp_status capp_set_allocator(void *(*malloc_fn)(size_t), void *(*real
 typedef enum capp_precision {
     CAPP_PRECISION_AUTO = 0, /* The fastest choice that keeps decisions. The model alone determines which precision
                                 decides: I16 if its layers' matrices, except small ones that usually stay floats, are
-                                stored as integers and no adapter changes them, else F32. If another precision is
+                                stored as integers and no adapter changes its experts, else F32. If another precision is
                                 faster, it scores all rows in that one, and scores completions close to the best of
                                 their row again in the precision that decides. So all processors decide alike. */
     CAPP_PRECISION_F32 = 1,  /* The reference: float32 throughout. */
@@ -115,7 +115,7 @@ typedef enum capp_precision {
                                 CAPP_EUNSUPPORTED if the instruction set does not multiply bfloat16. */
     CAPP_PRECISION_I16 = 3,  /* Multiplies the integers that the file of a quantised model stores. The inputs of matrix
                                 products become integers of 16 bits with one scale for 32 of them, which changes a
-                                log-probability about 40 times less than BF16 does. Other matrices, those that an
+                                log-probability about 40 times less than BF16 does. Other matrices, experts that an
                                 adapter changes, and all else: as in F32. CAPP_EUNSUPPORTED without integers. */
     CAPP_PRECISION_I8 = 4,   /* The same with inputs of 8 bits: faster, and about 5 times less accurate than BF16. */
     CAPP_PRECISION_MIXED = 5 /* I16 where 32 inputs are large beside the others of their row, elsewhere I8: nearly as
@@ -161,8 +161,8 @@ typedef struct capp_model_options {
     bool vocab_only;  /* open only the tokenizer: a GGUF file without tensors, a tokenizer.json or .model, or a folder
                          that contains one is enough. Such a model cannot open sessions. */
     const capp_lora
-        *lora; /* [n_lora] adapters, added to the weights in float32, in this order, when the weights are
-                  unpacked. Not opened if vocab_only. The array and its paths are borrowed for the call; the
+        *lora; /* [n_lora] adapters, added in float32, in this order, to the weights when these are unpacked or to
+                  sums of integers. Not opened if vocab_only. The array and its paths are borrowed for the call; the
                   files are not read after it. If an adapter does not fit the model, or needs more than an
                   addition (DoRA, biases, fully trained modules), the error names the tensor or the field. */
     size_t n_lora;

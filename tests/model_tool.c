@@ -61,6 +61,24 @@ static void forget_factors(capp_matrix *m) {
     m->factors = NULL;
 }
 
+/* Makes what adapters add to products of integers larger. */
+static void scale_changes(const capp_weights *w, float factor) {
+    for (const capp_delta_product *c = w->changes; c; c = c->owned)
+        for (float *x = c->a; x < c->b; x++) *x *= factor;
+}
+
+/* Leaves out the last column of the first delta's b. */
+static void cut_change(capp_matrix *m) {
+    const capp_delta *d = m->deltas;
+    if (m->change) clear(m->change->b + (d->rank - 1) * d->n, d->n);
+}
+
+/* Each input of a change takes the place of the one before it. */
+static void move_changes(const capp_weights *w) {
+    for (const capp_delta_product *c = w->changes; c; c = c->owned)
+        memmove(c->a, c->a + c->rank, (size_t)(c->b - c->a - (ptrdiff_t)c->rank) * sizeof *c->a);
+}
+
 /* Convolutions that see only the token's own inputs. */
 static void forget_tail(const capp_weights *w, const capp_layer *layer) {
     clear((float *)(uintptr_t)layer->mix_taps, (w->hparams.mix.taps - 1) * capp_mix_channels(&w->hparams));
@@ -80,6 +98,9 @@ static void use_late_router(capp_weights *w) {
     w->arch = &late;
 }
 
+WEIGHTS(change_scale, scale_changes(w, 1.1F))
+WEIGHTS(change_inputs, move_changes(w))
+LAYERS(change_part, cut_change(&layer->down))
 WEIGHTS(rope, w->hparams.rope = CAPP_ROPE_NONE)
 WEIGHTS(rope_kind, w->hparams.rope = w->hparams.rope == CAPP_ROPE_PAIRS ? CAPP_ROPE_HALVES : CAPP_ROPE_PAIRS)
 WEIGHTS(scaling, plain_frequencies(w))
@@ -339,6 +360,9 @@ static const struct {
     WAY(down_factors),
     WAY(in_turn),
     WAY(attention_gate),
+    WAY(change_scale),
+    WAY(change_inputs),
+    WAY(change_part),
 #undef WAY
 };
 

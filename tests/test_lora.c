@@ -190,10 +190,10 @@ static void save_peft(const folder *f, const capp_gguf *model) {
     free(file);
 }
 
-static void make_folder(folder *f) {
+static void make_folder(folder *f, const char *arch) {
     capp_gguf *model;
     capp_error err;
-    tiny_model_file("llama", 1, f->model);
+    tiny_model_file(arch, 1, f->model);
     snprintf(f->path, sizeof f->path, "/tmp/capp-lora-XXXXXX");
     CHECK(mkdtemp(f->path));
     snprintf(f->config, sizeof f->config, "%s/adapter_config.json", f->path);
@@ -218,7 +218,7 @@ static bool take_fact(void *user, const char *section, const char *key, const ch
     return key && value;
 }
 
-static capp_status whole_run(const folder *f, capp_error *err) {
+static capp_status whole_run(const folder *f, capp_precision precision, capp_error *err) {
     const capp_lora lora[] = {{f->path, 0.5}, {f->gguf, -1}};
     capp_model_options options;
     capp_model *model;
@@ -226,6 +226,7 @@ static capp_status whole_run(const folder *f, capp_error *err) {
     capp_model_options_init(&options);
     options.threads = 1;
     options.isa = "ref";
+    options.precision = precision;
     options.lora = lora;
     options.n_lora = 2;
     if ((st = capp_describe(f->path, take_fact, NULL, err)) != CAPP_OK) return st;
@@ -235,18 +236,18 @@ static capp_status whole_run(const folder *f, capp_error *err) {
     return st;
 }
 
-TEST(allocations_fail_in_turn) {
+static void check_failing_allocations(const char *arch, capp_precision precision) {
     folder f;
     capp_error err;
-    make_folder(&f);
+    make_folder(&f, arch);
     counted_install();
-    CHECK_OK(whole_run(&f, &err), err);
+    CHECK_OK(whole_run(&f, precision, &err), err);
     CHECK_INT(counted.live, 0);
     size_t failures = 0;
     for (size_t n = 1;; n++) {
         counted_fail_after(n - 1);
         err.message[0] = 0;
-        capp_status st = whole_run(&f, &err);
+        capp_status st = whole_run(&f, precision, &err);
         if (counted.live) FAIL("allocation %zu failing leaks %zu bytes", n, counted.live);
         if (!counted.failed) break;
         counted_fail_after(COUNTED_NEVER);
@@ -256,5 +257,53 @@ TEST(allocations_fail_in_turn) {
         CHECK_CONTAINS(err.message, "memory");
     }
     CHECK(failures > 50);
+    remove_folder(&f);
+}
+
+TEST(allocations_fail_in_turn) {
+    check_failing_allocations("llama", CAPP_PRECISION_F32);
+}
+
+TEST(allocations_for_integers_fail_in_turn) {
+    check_failing_allocations("llama_integers", CAPP_PRECISION_I16);
+}
+
+/* Float32, and close rows in i16. */
+TEST(allocations_for_the_twin_of_integers_fail_in_turn) {
+    check_failing_allocations("llama_integers", CAPP_PRECISION_AUTO);
+}
+
+/* ---- Changes -------------------------------------------------------------------------------------------------------
+ */
+
+/* The lane of integers has a change for each matrix with deltas, whichever lane was opened first, and the adapter is
+ * counted with it. */
+TEST(lanes_of_integers_have_changes) {
+    static const capp_precision precisions[] = {CAPP_PRECISION_F32, CAPP_PRECISION_I16, CAPP_PRECISION_AUTO};
+    uint64_t bytes[3] = {0};
+    folder f;
+    capp_error err;
+    make_folder(&f, "llama_integers");
+    for (size_t i = 0; i < 3; i++) {
+        const capp_lora lora = {f.gguf, 1};
+        capp_model_options options;
+        capp_model *model;
+        capp_model_options_init(&options);
+        options.threads = 1;
+        options.isa = "ref";
+        options.precision = precisions[i];
+        options.weights_memory = CAPP_WEIGHTS_NONE;
+        options.lora = &lora;
+        options.n_lora = 1;
+        CHECK_OK(capp_model_open(&model, f.model, &options, &err), err);
+        const capp_weights *w = model->exact ? model->exact : model->weights;
+        size_t changes = 0;
+        for (const capp_delta_product *c = w->changes; c; c = c->owned) changes++;
+        CHECK_INT(changes, i ? MATRICES : 0);
+        CHECK(!model->exact == (i < 2) && (!model->exact || !model->weights->changes));
+        bytes[i] = capp_model_forecast_weights(model);
+        capp_model_free(model);
+    }
+    CHECK(bytes[1] > bytes[0] && bytes[2] == bytes[1]);
     remove_folder(&f);
 }

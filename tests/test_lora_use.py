@@ -102,8 +102,8 @@ def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters,
 
 @pytest.mark.parametrize("precision", ["i16", "auto"])
 def test_on_top_of_integers(capp, smollm2, tmp_path, precision):
-    """Matrices that an adapter changes run in float32, and the others stay integers: the same bits in every arrangement
-    and, in i16, with every instruction set. Under auto such a model is decided in float32."""
+    """Matrices that an adapter changes stay integers: near float32, and the same bits in every arrangement and, in i16, with
+    every instruction set. Under auto such a model is decided in i16, as without the adapter."""
     random_adapter(tmp_path / "adapter.gguf", smollm2, 1, size=0.1)
     text = "The man broke his toe because he dropped a hammer on it.\nIt rained.\n"
 
@@ -115,12 +115,15 @@ def test_on_top_of_integers(capp, smollm2, tmp_path, precision):
     assert adapted("--threads", 2, "--memory", "40M", "--weights-memory", 0) == expected
     if precision == "i16":
         assert adapted("--isa", "avx2") == adapted("--isa", "ref") == expected
+        exact, near = numbers(adapted("--precision", "f32")), numbers(expected)
+        assert 0 < np.abs(near - exact).mean() < 1e-3 and np.abs(near - exact).max() < 5e-3
+        assert np.abs(numbers(adapted(lora=())) - exact).mean() > 0.1
     else:
-        rows = '{"prompt": "a", "completions": ["b", "c"], "label": 0}\n'
-        (tmp_path / "rows.jsonl").write_text(rows)
-        report = json.loads(output(capp, "evaluate", "-m", smollm2, "--label", "label", "--json", "-", "--lora", tmp_path / "adapter.gguf",
-                                   tmp_path / "rows.jsonl"))
-        assert report["precision"] in ("f32", "auto")
+        assert json.loads(output(capp, "inspect", "--fingerprint", "--lora", tmp_path / "adapter.gguf", smollm2))["deciding"] == "i16"
+
+
+def numbers(printed):
+    return np.array([x for line in printed.splitlines() for x in json.loads(line)["logprobs"] if x is not None])
 
 
 @pytest.mark.parametrize("isa", ["avx2", "ref"])

@@ -104,6 +104,7 @@ TEST(a_model_of_floats_has_nothing_for_i16) {
     tiny_model_file("llama", 4, path);
     CHECK_INT(open_model(&model, path, NULL, CAPP_PRECISION_I16, &err), CAPP_EUNSUPPORTED);
     CHECK_CONTAINS(err.message, "no weight matrix is stored as integers");
+    CHECK_CONTAINS(err.message, "compressed-tensors with 2, 4 or 8 bits");
     CHECK_CONTAINS(err.message, "precision i16");
     CHECK_CONTAINS(err.message, path);
     unlink(path);

@@ -248,6 +248,8 @@ BROKEN = {
     "another format": ("compressed", lambda t, q, c: q.update(format="marlin-24"),
                        'format" is "marlin-24"; capp supports pack-quantized'),
     "3 bits": ("int4", lambda t, q, c: t[Q + "weight_packed"].__setitem__(slice(1, 3), [[96, 9], bytes(96 * 9 * 4)]),
+               Q + "weight_packed, of compressed-tensors, has 3 bits for each weight, which capp reads only as GPTQ stores them"),
+    "5 bits": ("int4", lambda t, q, c: t[Q + "weight_packed"].__setitem__(slice(1, 3), [[96, 15], bytes(96 * 15 * 4)]),
                Q + "weight_packed, of compressed-tensors, must have 2, 4 or 8 bits"),
     "packed rows": ("int4", lambda t, q, c: t[Q + "weight_packed"].__setitem__(1, [72, 16]),
                     Q + "weight_packed, of compressed-tensors, "),

@@ -153,12 +153,13 @@ def reference(name):
     return json.loads((TINY / name / "reference.json").read_text())["runs"]
 
 
-def scored(build, model, runs, context, isa="avx2", sabotage=None, unscored=1):
-    """Log-probabilities of each run."""
+def scored(build, model, runs, context, isa="avx2", sabotage=None, unscored=1, adapters=()):
+    """Log-probabilities of each run. adapters: (path, weight)"""
     environment = {**os.environ, **({"CAPP_SABOTAGE": sabotage} if sabotage else {}),
                    **({"CAPP_CONTEXT": str(context)} if context else {}), "CAPP_UNSCORED": str(unscored)}
     lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs)
-    done = subprocess.run([build / "tests" / "model_tool", model, isa], input=lines, capture_output=True, text=True,
+    extra = [str(part) for adapter in adapters for part in adapter]
+    done = subprocess.run([build / "tests" / "model_tool", model, isa, *extra], input=lines, capture_output=True, text=True,
                           env=environment)
     assert done.returncode == 0, done.stderr
     return [[float(number) for number in line.split()] for line in done.stdout.splitlines()]

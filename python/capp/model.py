@@ -228,7 +228,7 @@ class Model:
         ``"f32"``, float32 throughout; ``"bf16"``; ``"i16"``, which multiplies the integers of a quantized model, the same
         bits on every machine; ``"i8"``, faster and less accurate; ``"mixed"``, between these; or ``"auto"``, the fastest
         choice that keeps decisions: those of i16 if all matrices of its layers are stored as integers (except small ones
-        that usually stay floats) and no adapter changes them, else those of f32.
+        that usually stay floats) and no adapter changes its experts, else those of f32.
         By default the environment variable CAPP_PRECISION, or ``"auto"``
     isa
         instruction set; by default the best that the machine supports

@@ -19,6 +19,11 @@ void capp_model_free(capp_model *model) {
     capp_free(model);
 }
 
+/* Of both lanes: a twin begins with what the other one has. */
+static uint64_t adapter_bytes(const capp_model *model) {
+    return (model->exact ? model->exact : model->weights)->adapter_bytes;
+}
+
 void capp_model_get_info(const capp_model *model, capp_model_info *info) {
     capp_vocab_info vocab;
     capp_vocab_get_info(model->vocab, &vocab);
@@ -34,8 +39,8 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
                               .width = w ? w->hparams.width : 0,
                               .parameters = w ? w->parameters : 0,
                               .file_bytes = capp_source_bytes(&model->source),
-                              .weight_bytes = w ? capp_cache_bytes(w) + w->adapter_bytes : 0,
-                              .whole_weight_bytes = w ? w->whole_bytes + w->adapter_bytes : 0,
+                              .weight_bytes = w ? capp_cache_bytes(w) + adapter_bytes(model) : 0,
+                              .whole_weight_bytes = w ? w->whole_bytes + adapter_bytes(model) : 0,
                               .streamed_bytes = w ? capp_weights_streamed(w) : 0,
                               .bos = vocab.bos,
                               .eos = vocab.eos,
@@ -49,8 +54,7 @@ void capp_model_get_info(const capp_model *model, capp_model_info *info) {
 }
 
 uint64_t capp_model_forecast_weights(const capp_model *model) {
-    const capp_weights *w = model->weights;
-    return w ? w->packed_bytes + w->adapter_bytes : 0;
+    return model->weights ? model->weights->packed_bytes + adapter_bytes(model) : 0;
 }
 
 uint64_t capp_model_measure_resident(const capp_model *model) {

@@ -24,6 +24,14 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* Adds what the lane of w needs for changes. */
+static void set_changes(capp_forward *f, const capp_weights *w) {
+    for (const capp_delta_product *c = w->changes; c; c = c->owned)
+        f->low_stride = larger(f->low_stride, round_up(c->rank, CAPP_LANES));
+    for (size_t i = 0; i < w->hparams.layers; i++)
+        f->fed_change = f->fed_change || capp_is_changed(w, &w->layers[i].down);
+}
+
 /* Computes the sizes that depend on the model and on the room. */
 static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights *exact, const capp_room *room) {
     const capp_hparams *h = &w->hparams;
@@ -68,6 +76,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
         f->scratch_stride = larger(f->scratch_stride, capp_attention_floats(f, of));
         f->element = larger(f->element, of->products->element);
         if (of->integers) f->element = larger(f->element, of->integers->element);
+        set_changes(f, of);
     }
     f->scratch_stride = round_up(f->scratch_stride, CAPP_LANES);
 }
@@ -95,6 +104,7 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
     size_t rows = f->rows;
     size_t tiles = (f->weights->head.n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE * rows;
     size_t chosen = h->experts ? rows : 0, choices = chosen * h->experts_used;
+    const size_t changed = f->low_stride ? rows : 0;
     size_t routed = h->experts || h->mix.kind ? rows : 0, first = h->mix.kind == CAPP_MIX_WKV ? rows : 0;
     size_t rotations = (size_t)h->n_ropes * f->longest * (h->rope_dims / 2);
     return each_store(f->stores, fn, user) && each_store(f->stores + 1, fn, user) &&
@@ -106,6 +116,9 @@ static bool each_buffer(capp_forward *f, int threads, buffer_fn fn, void *user) 
            each_tiles(&f->heads, rows, fn, user) && fn(user, &f->x, rows * h->width, sizeof *f->x) &&
            fn(user, &f->h, rows * f->h_stride, f->element) && fn(user, &f->g, rows * f->g_stride, f->element) &&
            fn(user, &f->t, rows * f->t_stride, sizeof *f->t) && fn(user, &f->u, rows * h->width, sizeof *f->u) &&
+           fn(user, &f->h_floats, changed * f->h_stride, sizeof *f->h_floats) &&
+           fn(user, &f->g_floats, f->fed_change ? changed * f->g_stride : 0, sizeof *f->g_floats) &&
+           fn(user, &f->low, changed * f->low_stride, sizeof *f->low) &&
            fn(user, &f->cosines, rotations, sizeof *f->cosines) && fn(user, &f->sines, rotations, sizeof *f->sines) &&
            fn(user, &f->routed, routed * f->h_stride, f->element) &&
            fn(user, &f->shares, chosen * h->experts, sizeof *f->shares) &&

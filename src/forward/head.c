@@ -98,6 +98,7 @@ static void head_task(void *user, size_t task, int worker) {
                               f->h + (row * f->h_stride + from) * products->element, f->h_stride,
                               panels + at / nr * m->panel_bytes + offset, rows, least(n - at, nr), from, part);
         }
+        capp_change_add(f, m, logits, CAPP_HEAD_TILE, row, rows, begin, n);
         read_logits(f, tile, logits, row, rows);
         read_targets(f, tile, logits, row, rows);
     }
@@ -159,6 +160,7 @@ capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err
         h.block = capp_task_rows(f->n_heads, h.tiles, (size_t)capp_pool_threads(f->pool), f->n_heads, PANEL_ROWS);
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
     capp_coarsen_rows(f, m, f->h, f->h_stride, f->n_heads);
+    capp_change_begin(f, m, f->h, f->n_heads);
     capp_pool_run(f->pool, head_task, &h, h.tiles * ((f->n_heads + h.block - 1) / h.block));
     capp_pool_run(f->pool, merge_task, &h, chunks);
     if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");

@@ -140,6 +140,7 @@ static void product_task(void *user, size_t task, int worker) {
     if (!multiply_few(p, &x, &g, scratch_of(p->f, worker)))
         (is_whole(p->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
     capp_rest(p->products);
+    capp_change_add(p->f, m, g.y, p->ldy, x.row, x.rows, g.begin * nr, least(m->columns - g.begin * nr, g.n * nr));
     for (size_t r = 0; m->bias && r < x.rows; r++)
         p->f->weights->kernels->add(g.y + r * p->ldy, m->bias + g.begin * nr,
                                     least(m->columns - g.begin * nr, g.n * nr));
@@ -209,6 +210,7 @@ static void run_plain(product *p, float *y, size_t ldy) {
 void capp_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, float *y, size_t ldy, size_t rows,
                   bool add) {
     product p = new_product(f, m, x, ldx, rows);
+    capp_change_begin(f, m, x, rows);
     p.add = add;
     run_plain(&p, y, ldy);
 }
@@ -267,11 +269,14 @@ static void activate_strip(const product *p, const group *g, float *sums, size_t
     size_t columns = least(m->columns - begin, g->n * nr), last = begin + columns == m->columns;
     size_t padded = last ? columns + (products->step - m->columns % products->step) % products->step : columns;
     const float *bias = m->outputs && p->products == f->weights->integers ? m->outputs_bias : m->bias;
+    for (size_t part = 0; part < m->parts; part++)
+        capp_change_add(f, m, sums + part * width, ld, row, rows, part * m->columns + begin, columns);
     for (size_t r = 0; r < rows; r++) {
         float *gate = sums + r * ld;
         for (size_t part = 0; bias && part < m->parts; part++)
             f->weights->kernels->add(gate + part * width, bias + part * m->columns + begin, columns);
         activate(f->weights, &m->curve, gate, gate + width, columns);
+        capp_change_keep(f, p->g, row + r, begin, gate, columns);
         products->narrow(p->g + ((row + r) * p->ldg + begin) * products->element, gate, columns, padded);
     }
 }
@@ -326,6 +331,7 @@ static void run_activated(product *p, const capp_matrix *next, char *g, size_t l
 
 void capp_product_activated(capp_forward *f, const capp_matrix *up, const capp_matrix *down, char *x, size_t rows) {
     product p = new_product(f, up, x, f->h_stride, rows);
+    capp_change_begin(f, up, x, rows);
     run_activated(&p, down, f->g, f->g_stride);
 }
 

@@ -38,6 +38,7 @@ static void narrow_gathered(const capp_products *products, const capp_matrix *m,
 void capp_narrow_row(const capp_forward *f, const capp_matrix *m, char *h, size_t r, const float *x) {
     const capp_products *products = capp_products_of(f->weights, m);
     char *y = h + r * f->h_stride * products->element;
+    capp_change_keep(f, h, r, 0, x, m->k);
     if (m->gather && products == f->weights->integers)
         narrow_gathered(products, m, y, x);
     else

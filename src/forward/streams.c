@@ -238,6 +238,7 @@ static void activate_rows(void *user, size_t task, int worker) {
         float *gate = f->wide + r * f->wide_stride;
         capp_cut_below(gate, n, s->layer->shape.cutoff);
         f->weights->kernels->gelu_mul(gate, gate, gate + n, n);
+        capp_change_keep(f, f->g, r, 0, gate, n);
         products->narrow(f->g + r * f->g_stride * products->element, gate, n, padded);
     }
 }

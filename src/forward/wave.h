@@ -8,6 +8,7 @@
  *   mix.c        the parts of layers that have a state from token to token
  *   wkv.c        that of RWKV, and what its feed-forward part reads of the token before
  *   product.c    matrix products, from panels that are cached or packed when they are used
+ *   change.c     what adapters add to products of integers
  *   experts.c    the feed-forward part as experts
  *   latent.c     what latent attention needs before and after attention
  *   side.c       what a layer adds from its own embedding of the token
@@ -114,6 +115,11 @@ struct capp_forward {
     float *cosines, *sines; /* [n_ropes][longest][rope_dims / 2] for each position */
     size_t n_rotations;     /* positions filled so far */
     size_t h_stride, g_stride, t_stride, wide_stride;
+    /* For changes of matrices of integers (change.c); otherwise these have size 0: */
+    float *h_floats, *g_floats; /* h and g before they are rounded: [rows][h_stride], [rows][g_stride] */
+    float *low;                 /* [rows][low_stride] what the running product's change makes of its inputs */
+    size_t low_stride;
+    bool fed_change; /* g_floats is in use */
     /* For models with experts; otherwise these have size 0: */
     char *routed;         /* [rows][h_stride] elements for the router, as h for the experts; for mix_rates, as h for
                              mix_in */
@@ -187,6 +193,21 @@ void capp_product_activated(capp_forward *forward, const capp_matrix *up, const 
 
 /* Drops the low digits of x [rows][ldx], elements of m's products, that the lane does not use. */
 void capp_coarsen_rows(capp_forward *forward, const capp_matrix *m, char *x, size_t ldx, size_t rows);
+
+/* Whether products with m are followed by those of its change. */
+static inline bool capp_is_changed(const capp_weights *w, const capp_matrix *m) {
+    return m->change && m->integers && w->integers;
+}
+
+/* What adapters add to a product of integers with m, whose inputs are the first rows of forward->h or forward->g. keep:
+ * keeps n inputs of a row as they are before they are rounded, from input `from` on. begin: multiplies the kept rows by
+ * the first matrix of m's change, if it has one. add: c [rows][ldc] += these sums times the second one, for n outputs
+ * from `first` on and the rows from `row` on. */
+void capp_change_keep(const capp_forward *forward, const char *inputs, size_t row, size_t from, const float *x,
+                      size_t n);
+void capp_change_begin(capp_forward *forward, const capp_matrix *m, const char *inputs, size_t rows);
+void capp_change_add(const capp_forward *forward, const capp_matrix *m, float *c, size_t ldc, size_t row, size_t rows,
+                     size_t first, size_t n);
 
 /* The same for the experts of the layer in the first n of forward->picks: `rows` rows go from forward->gathered to
  * forward->inner, and from there to forward->mixed. */

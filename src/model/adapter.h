@@ -57,4 +57,11 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
 
 void capp_deltas_free(capp_weights *w);
 
+/* Makes the change of m, which has the order of its inputs and outputs, unless m has no deltas or w computes it in
+ * floats. */
+capp_status capp_change_make(capp_weights *w, capp_matrix *m, capp_error *err);
+
+/* Frees the changes that were made for w. */
+void capp_changes_free(capp_weights *w);
+
 #endif

@@ -27,6 +27,16 @@ typedef struct capp_delta {
     float numbers[];
 } capp_delta;
 
+/* All deltas of a matrix that is computed in integers. There they are products of their own, in float32: the inputs of
+ * the matrix times a, and these sums times b are added to its outputs. */
+typedef struct capp_delta_product {
+    struct capp_delta_product *owned; /* next in the list of all changes */
+    size_t rank;                      /* of all the matrix's deltas together */
+    float *a;                         /* [k][rank], in the order of the inputs */
+    float *b;                         /* of one delta after another, [its rank][its n], in the order of the outputs */
+    float numbers[];
+} capp_delta_product;
+
 /* The products that a lane uses. */
 typedef struct capp_arithmetic {
     const capp_products *floats;   /* of kernels: f32 or bf16 */
@@ -65,7 +75,9 @@ typedef struct capp_matrix {
     capp_curve curve;      /* for the activation of the output, if that is CAPP_XIELU */
     const capp_tensor *source[CAPP_MOST_SOURCES]; /* [n_sources] the tensors that contain its rows, in order */
     size_t n_sources;
-    capp_delta *deltas;   /* a list; added to the rows when they are packed */
+    capp_delta *deltas; /* a list; in products of floats they are added to the rows when these are packed, */
+    capp_delta_product
+        *change; /* and in products of integers this is used, which is made for lanes that have them; or NULL */
     const float *factors; /* [n] of the rows, after the deltas are added; or NULL */
     bool integers;        /* every panel can be unpacked for products of integers */
     /* Only in products of integers, and only for folders whose groups are not of neighbors (act-order): */

@@ -468,6 +468,7 @@ typedef struct capp_weights {
     struct capp_derived *derived; /* list of derived tensors: those in a form that the file does not have */
     capp_delta *tokens_delta, *positions_delta; /* changes to the tables, applied when a row is read */
     capp_delta *deltas;                         /* all deltas, a list linked by `owned` */
+    capp_delta_product *changes;                /* the same for those that were made for these weights */
     bool borrows;                               /* this is a twin, which owns only layers and expert_matrices */
 } capp_weights;
 
@@ -504,9 +505,9 @@ capp_status capp_adapter_open(capp_adapter **adapter, const char *path, double w
 /* adapter may be NULL. */
 void capp_adapter_free(capp_adapter *adapter);
 
-/* Like capp_weights_open, but adds n adapters to the weights, in float32, when they are packed. The caller may free
- * the adapters afterwards: the weights keep float32 copies of the adapters' tensors, never float32 copies of the
- * weights. */
+/* Like capp_weights_open, but adds n adapters to the weights, in float32, when they are packed for products of floats,
+ * and keeps them apart for products of integers. The caller may free the adapters afterwards: the weights keep float32
+ * copies of the adapters' tensors, never float32 copies of the weights. */
 capp_status capp_weights_open_adapted(capp_weights **weights, const capp_source *source, const capp_kernels *kernels,
                                       const capp_products *products, capp_adapter *const *adapters, size_t n,
                                       capp_error *err);

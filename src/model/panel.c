@@ -91,6 +91,8 @@ bool capp_can_reorder(const capp_matrix *m) {
         if (t->type != CAPP_TYPE_QUANTIZED || ((const capp_quant *)t->data)->order || t->dims[1] != m->columns)
             return false;
     }
+    for (const capp_delta *d = m->deltas; d; d = d->next)
+        if (d->first % m->columns || d->n % m->columns) return false;
     return true;
 }
 
@@ -99,7 +101,7 @@ bool capp_can_reorder(const capp_matrix *m) {
  */
 bool capp_has_integers(const capp_matrix *m) {
     size_t begin = 0;
-    if (m->deltas || m->factors) return false;
+    if (m->factors) return false;
     for (size_t s = 0; s < m->n_sources; s++) {
         const capp_tensor *t = m->source[s];
         if (!capp_integer_form_of(capp_integer_type(t)) || t->turned || t->scale) return false;
@@ -157,7 +159,7 @@ static stored_rows find_stored(const capp_weights *w, const capp_matrix *m, pane
     }
     stored.type_id = type;
     stored.type = capp_type_get(type);
-    if (!m->deltas && !m->factors && products->block % stored.type.block_elems == 0)
+    if ((!m->deltas || products == w->integers) && !m->factors && products->block % stored.type.block_elems == 0)
         stored.unpack = products->unpack(type);
     return stored;
 }

@@ -164,6 +164,10 @@ capp_status capp_quantized_packed(const capp_quantized *p, const capp_tensor *we
     const unsigned bits = (unsigned)(words * 32 / p->k);
     capp_quant q = {.layout = CAPP_QUANT_PACKED, .n = p->n, .k = p->k, .bits = bits, .weights = weights->data};
     capp_status st;
+    if (bits == 3)
+        return capp_quantized_fail(p, CAPP_EUNSUPPORTED, name,
+                                   "has 3 bits for each weight, which capp reads only as GPTQ stores them; save the "
+                                   "model with 2, 4 or 8 bits, or as GPTQ");
     if (bits != 2 && bits != 4 && bits != 8)
         return capp_quantized_fail(p, CAPP_EUNSUPPORTED, name,
                                    "must have 2, 4 or 8 bits for each weight; save the model with so many");

@@ -80,6 +80,11 @@ static void set_integers(capp_matrix *m, size_t n, bool integers) {
     }
 }
 
+/* Experts that an adapter changes run in floats. */
+static bool can_choose(const capp_matrix *expert) {
+    return expert->integers && !expert->deltas;
+}
+
 /* Makes all experts of a layer agree: all are integers or none are, because one product runs over all of them, and the
  * shared expert reads the same rows. Adds the number of routers. */
 static capp_status of_experts(binder *b, capp_layer *layer, size_t *routers) {
@@ -87,13 +92,14 @@ static capp_status of_experts(binder *b, capp_layer *layer, size_t *routers) {
     capp_matrix *up = layer->expert_up, *down = layer->expert_down;
     const bool ordered = may_order(b->w, layer);
     capp_status st = CAPP_OK;
+    if (layer->expert_out.deltas) set_integers(&layer->expert_out, 1, false); /* its inputs are where experts' are */
     layer->router.integers = layer->shared_router.integers = false;
     *routers += layer->shared_router.parts ? 2 : 1;
     bool ups = !shared || (layer->up.integers && (ordered || !layer->up.gather)), downs = true;
-    for (size_t e = 0; e < n; e++) ups = ups && up[e].integers && (ordered || !up[e].gather);
+    for (size_t e = 0; e < n; e++) ups = ups && can_choose(&up[e]) && (ordered || !up[e].gather);
     set_integers(up, n, ups);
     set_integers(&layer->up, shared, ups);
-    for (size_t e = 0; e < n; e++) downs = downs && down[e].integers && (!down[e].gather || can_order(b, &up[e]));
+    for (size_t e = 0; e < n; e++) downs = downs && can_choose(&down[e]) && (!down[e].gather || can_order(b, &up[e]));
     set_integers(down, n, downs);
     for (size_t e = 0; e < n && st == CAPP_OK; e++) st = order_outputs(b, &up[e], &down[e]);
     return st;
@@ -105,7 +111,7 @@ static void find_matrix(capp_matrix *m) {
 }
 
 static size_t is_left(const capp_matrix *m) {
-    return m->parts && !m->integers && !m->deltas;
+    return m->parts && !m->integers;
 }
 
 /* The number of matrices of floats that are usual beside integers: in folders the head; in GGUF files what lies between
@@ -207,7 +213,10 @@ capp_status capp_weights_bind(capp_weights **out, const capp_source *s, const ca
         if ((st = capp_adapter_fit(adapters[i], s, w->arch, &w->hparams, w, err)) != CAPP_OK) goto done;
     if ((st = find_integers(&b)) != CAPP_OK) goto done;
     set_arithmetic(w, w->n_floats_only ? other : whole);
-    for (size_t i = 0; i < b.n_jobs; i++) capp_set_panels(w, b.jobs[i]);
+    for (size_t i = 0; i < b.n_jobs; i++) {
+        capp_set_panels(w, b.jobs[i]);
+        if ((st = capp_change_make(w, b.jobs[i], err)) != CAPP_OK) goto done;
+    }
     w->wide = share_of_wide(&b);
     st = capp_cache_plan(&b, cache);
 done:
@@ -220,44 +229,53 @@ done:
     return st;
 }
 
-/* Sets a matrix of a twin of w. */
-static void set_twin(const capp_weights *twin, const capp_weights *w, capp_matrix *m) {
-    if (!m->parts) return; /* this model does not have it */
-    if (capp_products_of(twin, m) == capp_products_of(w, m)) return;
+/* A twin of w that is being made. */
+typedef struct twins {
+    capp_weights *twin;
+    const capp_weights *w;
+    capp_status st;
+    capp_error *err;
+} twins;
+
+static void set_twin(twins *t, capp_matrix *m) {
+    if (!m->parts || t->st != CAPP_OK) return; /* this model does not have it */
+    if (capp_products_of(t->twin, m) == capp_products_of(t->w, m)) return;
     m->kept = NULL;
-    capp_set_panels(twin, m);
+    capp_set_panels(t->twin, m);
+    t->st = capp_change_make(t->twin, m, t->err);
 }
 
-static void set_layer(const capp_weights *twin, const capp_weights *w, uint32_t index) {
+static void set_layer(twins *t, uint32_t index) {
+    const capp_weights *twin = t->twin;
     capp_layer *layer = &twin->layers[index];
-    set_twin(twin, w, &layer->qkv);
-    set_twin(twin, w, &layer->out);
-    set_twin(twin, w, &layer->mix_in);
-    set_twin(twin, w, &layer->mix_rates);
-    set_twin(twin, w, &layer->mix_out);
-    for (size_t i = 0; i < CAPP_MOST_INNER; i++) set_twin(twin, w, &layer->mix_inner[i]);
-    set_twin(twin, w, &layer->up);
-    set_twin(twin, w, &layer->down);
-    set_twin(twin, w, &layer->router);
-    set_twin(twin, w, &layer->shared_router);
-    set_twin(twin, w, &layer->expert_in);
-    set_twin(twin, w, &layer->expert_out);
-    set_twin(twin, w, &layer->latent.q_b);
-    set_twin(twin, w, &layer->side.gate);
-    set_twin(twin, w, &layer->side.context);
-    set_twin(twin, w, &layer->side.out);
-    set_twin(twin, w, &layer->altup.left);
-    set_twin(twin, w, &layer->altup.right);
+    set_twin(t, &layer->qkv);
+    set_twin(t, &layer->out);
+    set_twin(t, &layer->mix_in);
+    set_twin(t, &layer->mix_rates);
+    set_twin(t, &layer->mix_out);
+    for (size_t i = 0; i < CAPP_MOST_INNER; i++) set_twin(t, &layer->mix_inner[i]);
+    set_twin(t, &layer->up);
+    set_twin(t, &layer->down);
+    set_twin(t, &layer->router);
+    set_twin(t, &layer->shared_router);
+    set_twin(t, &layer->expert_in);
+    set_twin(t, &layer->expert_out);
+    set_twin(t, &layer->latent.q_b);
+    set_twin(t, &layer->side.gate);
+    set_twin(t, &layer->side.context);
+    set_twin(t, &layer->side.out);
+    set_twin(t, &layer->altup.left);
+    set_twin(t, &layer->altup.right);
     size_t heads = twin->hparams.heads, experts = twin->hparams.experts;
     if (layer->latent.k_b) {
         layer->latent.k_b = twin->head_matrices + index * 2 * heads;
         layer->latent.v_b = layer->latent.k_b + heads;
-        for (size_t e = 0; e < 2 * heads; e++) set_twin(twin, w, &layer->latent.k_b[e]);
+        for (size_t e = 0; e < 2 * heads; e++) set_twin(t, &layer->latent.k_b[e]);
     }
     if (!layer->expert_up) return;
     layer->expert_up = twin->expert_matrices + index * 2 * experts;
     layer->expert_down = layer->expert_up + experts;
-    for (size_t e = 0; e < 2 * experts; e++) set_twin(twin, w, &layer->expert_up[e]);
+    for (size_t e = 0; e < 2 * experts; e++) set_twin(t, &layer->expert_up[e]);
 }
 
 capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const capp_arithmetic *arithmetic,
@@ -283,14 +301,18 @@ capp_status capp_weights_twin(capp_weights **out, const capp_weights *w, const c
     twin->head_matrices = heads;
     set_arithmetic(twin, arithmetic);
     twin->borrows = true;
-    for (uint32_t i = 0; i < w->hparams.layers; i++) set_layer(twin, w, i);
-    set_twin(twin, w, &twin->head);
-    set_twin(twin, w, &twin->project_in);
-    set_twin(twin, w, &twin->project_out);
-    for (size_t i = 0; i + 1 < w->hparams.streams; i++)
-        set_twin(twin, w, &twin->spread[i]), set_twin(twin, w, &twin->merge[i]);
-    *out = twin;
-    return CAPP_OK;
+    twin->changes = NULL;
+    twins t = {twin, w, CAPP_OK, err};
+    for (uint32_t i = 0; i < w->hparams.layers; i++) set_layer(&t, i);
+    set_twin(&t, &twin->head);
+    set_twin(&t, &twin->project_in);
+    set_twin(&t, &twin->project_out);
+    for (size_t i = 0; i + 1 < w->hparams.streams; i++) set_twin(&t, &twin->spread[i]), set_twin(&t, &twin->merge[i]);
+    if (t.st == CAPP_OK)
+        *out = twin;
+    else
+        capp_weights_free(twin);
+    return t.st;
 }
 
 void capp_weights_free(capp_weights *w) {
@@ -303,6 +325,7 @@ void capp_weights_free(capp_weights *w) {
         capp_deltas_free(w);
         capp_cache_free(w);
     }
+    capp_changes_free(w);
     capp_free(w->expert_matrices);
     capp_free(w->head_matrices);
     capp_free(w->layers);
