@@ -129,10 +129,8 @@ capp_status capp_precision_check_weights(capp_precision precision, const capp_we
     if (!name || w->n_integers) return CAPP_OK;
     return capp_fail(
         err, CAPP_EUNSUPPORTED,
-        "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, "
-        "MXFP4; in folders GPTQ with 2, 3, 4 or 8 bits, AWQ, and compressed-tensors with 2, 4 or 8 bits, in groups of "
-        "a "
-        "multiple of 32 inputs, with scales of 16 bits)%s, so precision %s has nothing to compute with; ask for f32 or "
-        "auto",
+        "%s: no weight matrix is stored as integers (Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4; in folders "
+        "GPTQ with 2, 3, 4 or 8 bits, AWQ, and compressed-tensors with 2, 4 or 8 bits, in groups of a multiple of 32 "
+        "inputs, with scales of 16 bits)%s, so precision %s has nothing to compute with; ask for f32 or auto",
         capp_source_path(w->source), w->deltas ? ", except experts that an adapter changes" : "", name);
 }
