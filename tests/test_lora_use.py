@@ -104,7 +104,7 @@ def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters,
 def test_on_top_of_integers(capp, smollm2, tmp_path, precision):
     """Matrices that an adapter changes stay integers: near float32, and the same bits in every arrangement and, in i16, with
     every instruction set. Under auto such a model is decided in i16, as without the adapter."""
-    random_adapter(tmp_path / "adapter.gguf", smollm2, 1, size=0.1)
+    random_adapter(tmp_path / "adapter.gguf", smollm2, 1, size=0.25)
     text = "The man broke his toe because he dropped a hammer on it.\nIt rained.\n"
 
     def adapted(*options, lora=("--lora", tmp_path / "adapter.gguf")):
