@@ -91,13 +91,14 @@ def test_threads_change_no_bit(capp, tiny_model, adapters, isa, threads):
 
 @pytest.mark.parametrize("precision", ["f32", "auto"])
 def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters, precision):
-    def adapted(cached):
-        return output(capp, "logprobs", "-m", tiny_model, "--precision", precision, "--lora", adapters[0],
-                      "--weights-memory", cached)
+    def adapted(cached, *lora):  # in so many waves that the cache has panels
+        lines = "".join(f'{{"text": "the ode a doe {number}"}}\n' for number in range(100))
+        return output(capp, "logprobs", "-m", tiny_model, "--precision", precision, "--memory", "1M", *lora,
+                      "--weights-memory", cached, stdin=lines)
 
-    whole = adapted("all")
-    assert adapted("0") == whole and adapted("20K") == whole
-    assert output(capp, "logprobs", "-m", tiny_model, "--precision", precision) != whole
+    whole = adapted("all", "--lora", adapters[0])
+    assert adapted("0", "--lora", adapters[0]) == whole and adapted("20K", "--lora", adapters[0]) == whole
+    assert adapted("all") != whole
 
 
 @pytest.mark.parametrize("precision", ["i16", "auto"])
