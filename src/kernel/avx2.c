@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-enum { TILE_ROWS = 6, TILE_VECTORS = 4, PANEL_VECTORS = 1, EXPS = 2 };
+enum { TILE_ROWS = 6, TILE_VECTORS = 4, PANEL_VECTORS = 1 };
 
 #define UNPACK       capp_unpack_avx2
 #define FEW          capp_few_avx2

@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-enum { TILE_ROWS = 12, TILE_VECTORS = 8, PANEL_VECTORS = 2, EXPS = 4 };
+enum { TILE_ROWS = 12, TILE_VECTORS = 8, PANEL_VECTORS = 2 };
 
 #define UNPACK       capp_unpack_avx512
 #define FEW          capp_few_avx512

@@ -10,7 +10,7 @@
 
 #include <arm_neon.h>
 
-enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_VECTORS = 1, EXPS = 1 };
+enum { TILE_ROWS = 6, TILE_VECTORS = 2, PANEL_VECTORS = 1 };
 
 #define UNPACK       capp_unpack_neon
 #define FEW          capp_few_neon
