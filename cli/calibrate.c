@@ -19,6 +19,8 @@ typedef struct sample {
     size_t *fold;                      /* [n] */
     double (*right)[CALIBRATION_FITS]; /* [n] posterior of the label after each fit; for sets */
     size_t scores_capacity, labels_capacity, fold_capacity, right_capacity;
+    decider *decider; /* whose rows are collected */
+    const store_labels *given;
 } sample;
 
 static void free_sample(sample *s) {
@@ -29,8 +31,8 @@ static void free_sample(sample *s) {
     *s = (sample){0};
 }
 
-static size_t label_of(const decider *d, const store_labels *labels, const stored_row *stored) {
-    return labels ? store_labels_of(labels, d, stored) : SIZE_MAX;
+static size_t label_of(const sample *s, const stored_row *stored) {
+    return s->given ? store_labels_of(s->given, s->decider, stored) : SIZE_MAX;
 }
 
 /* ---- Collecting ------------------------------------------------------------------------------------------------ */
@@ -47,10 +49,13 @@ static void add_scores(sample *s, const decided_row *decided, calibration_method
     s->fold[s->n++] = fold;
 }
 
-static bool add_row(sample *s, decider *d, const store_labels *labels, const stored_row *stored, capp_error *err) {
+static bool add_row(void *user, const stored_row *stored, capp_error *err) {
+    sample *s = user;
+    decider *d = s->decider;
     calibration *c = &d->calibration;
     decided_row decided;
-    size_t label = label_of(d, labels, stored);
+    if (row_is_bad(&stored->row)) return true;
+    size_t label = label_of(s, stored);
     if (calibration_needs_labels(c->method) && label == SIZE_MAX) return true;
     if (!c->width) decider_completions(d, stored, &c->width);
     capp_error why;
@@ -74,8 +79,11 @@ static void add_shift(void *user, size_t index, const double *shift, size_t widt
 }
 
 /* The posteriors of a labeled row's label after each fit. */
-static bool add_right(sample *s, decider *d, const store_labels *labels, const stored_row *stored, capp_error *err) {
-    size_t label = label_of(d, labels, stored);
+static bool add_right(void *user, const stored_row *stored, capp_error *err) {
+    sample *s = user;
+    decider *d = s->decider;
+    if (row_is_bad(&stored->row)) return true;
+    size_t label = label_of(s, stored);
     capp_error why;
     if (label == SIZE_MAX || decider_skips(d, stored, &why)) return true;
     grow(&s->right, &s->right_capacity, s->n + 1, sizeof *s->right);
@@ -89,19 +97,9 @@ static bool add_right(sample *s, decider *d, const store_labels *labels, const s
     return true;
 }
 
-typedef bool (*add_fn)(sample *s, decider *d, const store_labels *labels, const stored_row *stored, capp_error *err);
-
-static bool collect(sample *s, decider *d, const store_labels *labels, add_fn add, capp_error *err) {
-    stored_row next;
-    read_status status = READ_ROW;
-    bool good = true;
-    store_rows *rows = store_rows_open(d->store, d->facts, err);
-    if (!rows) return false;
-    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW)
-        if (!row_is_bad(&next.row)) good = add(s, d, labels, &next, err);
-    store_rows_close(rows);
-    if (good && interrupted()) return fail_at(err, 0, "stopped by a signal");
-    return good && status != READ_FAILED;
+static bool collect(sample *s, store_row_fn add, capp_error *err) {
+    if (!store_each(s->decider->store, s->decider->facts, add, s, err)) return false;
+    return !interrupted() || fail_at(err, 0, "stopped by a signal");
 }
 
 /* ---- Fits ------------------------------------------------------------------------------------------------------ */
@@ -192,10 +190,10 @@ static bool fit_part(decider *d, const sample *s, size_t f, capp_error *err) {
 }
 
 static bool fit_rows(decider *d, const store_labels *labels, capp_error *err) {
-    sample all = {0};
+    sample all = {.decider = d, .given = labels};
     calibration *c = &d->calibration;
     bool places = c->method == CALIBRATE_POSITION;
-    bool good = places ? position_read(d, add_shift, &all, err) : collect(&all, d, labels, add_row, err);
+    bool good = places ? position_read(d, add_shift, &all, err) : collect(&all, add_row, err);
     if (places) c->width = d->rules.n_classes;
     if (good && all.n < FEWEST)
         good =
@@ -213,10 +211,10 @@ static bool fit_rows(decider *d, const store_labels *labels, capp_error *err) {
 
 /* Sets after fits that used no label of the rows: the bound comes from the labeled rows outside of the fold. */
 static bool fit_sets(decider *d, const store_labels *labels, capp_error *err) {
-    sample all = {0};
+    sample all = {.decider = d, .given = labels};
     calibration *c = &d->calibration;
     capp_error cause;
-    bool good = collect(&all, d, labels, add_right, err);
+    bool good = collect(&all, add_right, err);
     double *right = allocate(all.n, sizeof *right);
     size_t *zeros = allocate(all.n, sizeof *zeros);
     for (size_t f = 0; good && f < CALIBRATION_FITS; f++) {

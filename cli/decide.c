@@ -45,7 +45,8 @@ static bool write_bad(writer *w, const row *this_row) {
     return output_end_row(&w->out);
 }
 
-static bool write_row(writer *w, const stored_row *stored, capp_error *err) {
+static bool write_row(void *user, const stored_row *stored, capp_error *err) {
+    writer *w = user;
     decided_row decided;
     capp_error cause;
     w->n++;
@@ -73,18 +74,10 @@ static bool write_row(writer *w, const stored_row *stored, capp_error *err) {
 }
 
 static bool write_rows(writer *w, store *s, capp_error *err) {
-    stored_row next;
-    read_status status = READ_ROW;
-    bool good = true;
     if (!begin_columns(w, s, err)) return false;
     put_header(&w->out.row, &w->table);
     if (w->out.row.size && !output_end_row(&w->out)) return false;
-    store_rows *rows = store_rows_open(s, &w->facts, err);
-    if (!rows) return false;
-    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW)
-        good = write_row(w, &next, err);
-    store_rows_close(rows);
-    return good && status != READ_FAILED;
+    return store_each(s, &w->facts, write_row, w, err);
 }
 
 static bool open_writer(writer *w, store *s, capp_error *err) {

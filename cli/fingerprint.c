@@ -1,5 +1,7 @@
 #include "fingerprint.h"
 
+#include "names.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -116,23 +118,11 @@ static bool hash_folder(hashing *h, const char *path, capp_error *err) {
     return good;
 }
 
-/* The number of parts of NAME-00001-of-00003.gguf, or 0. */
-static unsigned parts_of(const char *path, size_t *stem) {
-    enum { TAIL = sizeof "-00001-of-00001.gguf" - 1 };
-    size_t n = strlen(path);
-    unsigned part = 0, parts = 0;
-    int taken = 0;
-    if (n <= TAIL) return 0;
-    *stem = n - TAIL;
-    if (sscanf(path + *stem, "-%5u-of-%5u.gguf%n", &part, &parts, &taken) != 2 || taken != TAIL) return 0;
-    return part == 1 ? parts : 0;
-}
-
-static bool hash_parts(hashing *h, const char *path, size_t stem, unsigned parts, capp_error *err) {
+static bool hash_parts(hashing *h, const char *path, size_t stem, size_t parts, capp_error *err) {
     bool good = true;
-    for (unsigned i = 1; i <= parts && good; i++) {
+    for (size_t i = 1; i <= parts && good; i++) {
         buffer name = {0};
-        buffer_printf(&name, "%.*s-%05u-of-%05u.gguf", (int)stem, path, i, parts);
+        buffer_printf(&name, "%.*s-%05zu-of-%05zu.gguf", (int)stem, path, i, parts);
         buffer_char(&name, 0);
         good = hash_file(h, name.data, true, err);
         buffer_free(&name);
@@ -156,14 +146,15 @@ bool fingerprint_model(fingerprint *f, const char *path, capp_error *err) {
     struct stat facts;
     size_t stem = 0;
     if (!hash_begin(&h, err)) return false;
-    unsigned parts = parts_of(path, &stem);
+    size_t parts = split_parts(path, &stem);
     bool good;
     if (!stat(path, &facts) && S_ISDIR(facts.st_mode))
         good = hash_folder(&h, path, err);
     else if (ends_with(path, ".safetensors") || ends_with(path, ".json"))
         good = hash_folder_of(&h, path, err);
     else
-        good = parts ? hash_parts(&h, path, stem, parts, err) : hash_file(&h, path, true, err);
+        good = parts > 1 && !strncmp(path + stem, "-00001-", 7) ? hash_parts(&h, path, stem, parts, err)
+                                                                : hash_file(&h, path, true, err);
     hash_end(&h, f);
     return good;
 }

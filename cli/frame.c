@@ -190,7 +190,7 @@ static bool read_examples(frame *f, const template *pattern, reader *from, capp_
     bool good = true;
     while (good) {
         record next;
-        capp_str prompt, answer, empty;
+        capp_str prompt, answer = {0}, empty;
         arena_reset(&memory);
         status = reader_next(from, &next, true, err);
         if (status != READ_ROW) break;

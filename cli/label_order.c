@@ -58,7 +58,14 @@ static double random_of(size_t index) {
     return (double)(mixed >> 11);
 }
 
-static bool add_row(label_order *o, decider *d, const stored_row *stored, capp_error *err) {
+typedef struct ordering {
+    label_order *order;
+    decider *decider;
+} ordering;
+
+static bool add_row(void *user, const stored_row *stored, capp_error *err) {
+    label_order *o = ((const ordering *)user)->order;
+    decider *d = ((const ordering *)user)->decider;
     decided_row decided;
     capp_error why;
     float words[ORDER_WORDS];
@@ -86,15 +93,8 @@ static bool add_row(label_order *o, decider *d, const stored_row *stored, capp_e
 
 bool order_open(label_order *o, decider *d, bool random, capp_error *err) {
     *o = (label_order){.random = random};
-    stored_row next;
-    read_status status = READ_ROW;
-    bool good = true;
-    store_rows *rows = store_rows_open(d->store, d->facts, err);
-    if (!rows) return false;
-    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW)
-        good = add_row(o, d, &next, err);
-    store_rows_close(rows);
-    return good && status != READ_FAILED;
+    ordering all = {o, d};
+    return store_each(d->store, d->facts, add_row, &all, err);
 }
 
 void order_close(label_order *o) {

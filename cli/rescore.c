@@ -38,6 +38,7 @@ typedef struct rescorer {
     arena memory;
     pass_kind kind;   /* of this pass; marginals: one row for each list */
     capp_str domain;  /* of the marginals */
+    size_t last;      /* marginals: the list of the row before */
     rotations turned; /* the prompts with the list of classes in each rotation */
     position_sample sample;
     size_t n_rescored; /* rows of this pass that ran again */
@@ -283,13 +284,13 @@ static bool visit_sampled(rescorer *r, const stored_row *stored, capp_error *err
 }
 
 /* Takes the row into the batch if it needs the model. */
-static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_error *err) {
+static bool choose(rescorer *r, const stored_row *stored, capp_error *err) {
     if (row_is_bad(&stored->row)) return true;
     if (r->kind == PASS_ROTATIONS) return visit_sampled(r, stored, err);
     if (r->kind == PASS_MARGINALS) {
         size_t list = stored->completions->list;
-        if (list != *last && !has_marginals(r, list)) add_row(r, stored, &stored->row.example, NULL);
-        *last = list;
+        if (list != r->last && !has_marginals(r, list)) add_row(r, stored, &stored->row.example, NULL);
+        r->last = list;
         return true;
     }
     decided_row decided;
@@ -303,21 +304,17 @@ static bool visit(rescorer *r, const stored_row *stored, size_t *last, capp_erro
     return true;
 }
 
+static bool visit(void *user, const stored_row *stored, capp_error *err) {
+    rescorer *r = user;
+    if (!choose(r, stored, err)) return false;
+    return (r->n_rows < BATCH_ROWS && r->memory.used <= BATCH_BYTES) || run_batch(r, err);
+}
+
 static bool pass(rescorer *r, pass_kind kind, capp_error *err) {
-    stored_row next;
-    read_status status = READ_ROW;
-    size_t last = SIZE_MAX;
-    bool good = true;
     r->kind = kind;
+    r->last = SIZE_MAX;
     r->n_rescored = 0;
-    store_rows *rows = store_rows_open(r->store, r->decider->facts, err);
-    if (!rows) return false;
-    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW) {
-        good = visit(r, &next, &last, err);
-        if (good && (r->n_rows >= BATCH_ROWS || r->memory.used > BATCH_BYTES)) good = run_batch(r, err);
-    }
-    store_rows_close(rows);
-    return good && status != READ_FAILED && run_batch(r, err);
+    return store_each(r->store, r->decider->facts, visit, r, err) && run_batch(r, err);
 }
 
 /* The marginals of a discount, and the prompts that say nothing. */

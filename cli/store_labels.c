@@ -36,7 +36,8 @@ typedef struct pass {
     buffer columns; /* names of the columns of the first row */
 } pass;
 
-static bool check_label(pass *p, const stored_row *next, capp_error *err) {
+static bool check_label(void *user, const stored_row *next, capp_error *err) {
+    pass *p = user;
     const row *of = &next->row;
     bool column;
     size_t n, found[2];
@@ -73,15 +74,7 @@ static bool judge(const pass *p, const options *settings, capp_error *err) {
 bool store_labels_open(store_labels *l, store *s, const decider *d, const options *settings, capp_error *err) {
     *l = (store_labels){.column = settings->label, .way = LABELS_BY_TEXT};
     pass p = {.labels = l, .decider = d};
-    stored_row next;
-    read_status status = READ_ROW;
-    store_rows *rows = store_rows_open(s, d->facts, err);
-    if (!rows) return false;
-    bool good = true;
-    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW)
-        good = check_label(&p, &next, err);
-    store_rows_close(rows);
-    good = good && status != READ_FAILED && (interrupted() || judge(&p, settings, err));
+    bool good = store_each(s, d->facts, check_label, &p, err) && (interrupted() || judge(&p, settings, err));
     buffer_free(&p.columns);
     labels_free(&p.facts);
     return good;

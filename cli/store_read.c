@@ -227,3 +227,15 @@ read_status store_rows_next(store_rows *r, stored_row *next, capp_error *err) {
     fail_at(err, 0, "%s: row %zu is damaged; run capp classify again", r->store->path, next->index);
     return READ_FAILED;
 }
+
+bool store_each(store *s, const store_facts *facts, store_row_fn fn, void *user, capp_error *err) {
+    stored_row next;
+    read_status status = READ_ROW;
+    bool good = true;
+    store_rows *rows = store_rows_open(s, facts, err);
+    if (!rows) return false;
+    while (good && !interrupted() && (status = store_rows_next(rows, &next, err)) == READ_ROW)
+        good = fn(user, &next, err);
+    store_rows_close(rows);
+    return good && status != READ_FAILED;
+}

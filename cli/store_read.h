@@ -49,4 +49,8 @@ read_status store_rows_next(store_rows *rows, stored_row *next, capp_error *err)
 
 void store_rows_close(store_rows *rows);
 
+/* Calls fn for each row in order until it fails or a signal stops the command, which is no failure here. */
+typedef bool (*store_row_fn)(void *user, const stored_row *stored, capp_error *err);
+bool store_each(store *s, const store_facts *facts, store_row_fn fn, void *user, capp_error *err);
+
 #endif

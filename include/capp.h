@@ -13,7 +13,7 @@
  *   CAPP_EINVAL.
  * - The library never prints, exits or aborts. It changes no state of the process, with one exception: when it selects
  *   AMX, it asks the kernel for permission to use AMX tiles (arch_prctl). The permission lasts until the process ends.
- * - A capp_model does not change after it is opened. Any number of threads may use it at the same time.
+ * - After a capp_model is opened, only its cache of weights changes. Any number of threads may use it at the same time.
  * - A capp_session owns the scratch memory, the worker threads and the KV store of a run. Only one thread at a time may
  *   use a session. Several sessions of one model may run at the same time.
  * - For one build, one instruction set and one precision, the log-probabilities of an example are always the same bits.

@@ -361,28 +361,30 @@ static capp_status fit_products(fitter *f, const capp_part parts[3], place p, si
     return st;
 }
 
-static capp_status fit_laurel(fitter *f, uint32_t i, capp_layer *layer) {
-    const capp_hparams *h = f->h;
-    const target left = {&layer->altup.left.deltas, 0, h->laurel, h->width};
-    const target right = {&layer->altup.right.deltas, 0, h->width, h->laurel};
-    if (!h->streams) return CAPP_OK;
-    capp_status st = fit_rows(f, (place){CAPP_PART_LAUREL_LEFT, i, 0}, &left);
-    return st == CAPP_OK ? fit_rows(f, (place){CAPP_PART_LAUREL_RIGHT, i, 0}, &right) : st;
+/* Fits a pair of products of layer i: from the model's width to `inner` numbers, and back. inner is 0 if there is none.
+ */
+static capp_status fit_round(fitter *f, uint32_t i, const capp_part parts[2], size_t inner, capp_matrix *in,
+                             capp_matrix *out) {
+    const target to = {&in->deltas, 0, inner, f->h->width}, back = {&out->deltas, 0, f->h->width, inner};
+    if (!inner) return CAPP_OK;
+    capp_status st = fit_rows(f, (place){parts[0], i, 0}, &to);
+    return st == CAPP_OK ? fit_rows(f, (place){parts[1], i, 0}, &back) : st;
 }
 
 static capp_status fit_side(fitter *f, uint32_t i, capp_layer *layer) {
+    static const capp_part side[] = {CAPP_PART_SIDE_GATE, CAPP_PART_SIDE_OUT};
+    static const capp_part laurel[] = {CAPP_PART_LAUREL_LEFT, CAPP_PART_LAUREL_RIGHT};
     const capp_hparams *h = f->h;
-    const target gate = {&layer->side.gate.deltas, 0, h->side, h->width};
-    const target out = {&layer->side.out.deltas, 0, h->width, h->side};
-    if (!h->side) return CAPP_OK;
-    capp_status st = fit_rows(f, (place){CAPP_PART_SIDE_GATE, i, 0}, &gate);
-    return st == CAPP_OK ? fit_rows(f, (place){CAPP_PART_SIDE_OUT, i, 0}, &out) : st;
+    capp_status st = fit_round(f, i, side, h->side, &layer->side.gate, &layer->side.out);
+    if (st != CAPP_OK) return st;
+    return fit_round(f, i, laurel, h->streams ? h->laurel : 0, &layer->altup.left, &layer->altup.right);
 }
 
 static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
     static const capp_part dense[] = {CAPP_PART_GATE, CAPP_PART_UP, CAPP_PART_DOWN};
     static const capp_part shared[] = {CAPP_PART_SHARED_GATE, CAPP_PART_SHARED_UP, CAPP_PART_SHARED_DOWN};
     static const capp_part expert[] = {CAPP_PART_EXPERT_GATE, CAPP_PART_EXPERT_UP, CAPP_PART_EXPERT_DOWN};
+    static const capp_part latent[] = {CAPP_PART_EXPERT_IN, CAPP_PART_EXPERT_OUT};
     const capp_hparams *h = f->h;
     capp_matrix none = {0}; /* used if there is no model to change */
     capp_status st;
@@ -396,10 +398,7 @@ static capp_status fit_feed(fitter *f, uint32_t i, capp_layer *layer) {
             return st;
         if ((st = fit_rows(f, (place){CAPP_PART_SHARED_ROUTER, i, 0}, &weight)) != CAPP_OK) return st;
     }
-    const target latent[] = {{&layer->expert_in.deltas, 0, h->expert_latent, h->width},
-                             {&layer->expert_out.deltas, 0, h->width, h->expert_latent}};
-    for (size_t x = 0; x < 2 && h->expert_latent; x++)
-        if ((st = fit_rows(f, (place){x ? CAPP_PART_EXPERT_OUT : CAPP_PART_EXPERT_IN, i, 0}, &latent[x]))) return st;
+    if ((st = fit_round(f, i, latent, h->expert_latent, &layer->expert_in, &layer->expert_out)) != CAPP_OK) return st;
     for (uint32_t e = 0; e < h->experts; e++) {
         capp_matrix *up = f->w ? &layer->expert_up[e] : &none, *down = f->w ? &layer->expert_down[e] : &none;
         if ((st = fit_products(f, expert, (place){.layer = i, .index = e}, h->feed, capp_expert_width(h), up, down)) !=
@@ -495,7 +494,6 @@ capp_status capp_adapter_fit(capp_adapter *a, const capp_source *s, const capp_a
         if (h->kinds[i] & CAPP_MIXES && (st = fit_mix(&f, i, layer)) != CAPP_OK) return st;
         if (!(h->kinds[i] & CAPP_BARE) && (st = fit_feed(&f, i, layer)) != CAPP_OK) return st;
         if ((st = fit_side(&f, i, layer)) != CAPP_OK) return st;
-        if ((st = fit_laurel(&f, i, layer)) != CAPP_OK) return st;
     }
     if ((st = fit_ends(&f)) != CAPP_OK) return st;
     return check_all_used(&f);
