@@ -56,7 +56,7 @@ size_t split_parts(const char *file, size_t *at) {
     if (size < tail) return 1;
     const char *end = file + size - tail;
     for (size_t i = 0; i < tail; i++)
-        if (form[i] == 'd' && i < 16 ? !isdigit((unsigned char)end[i]) : form[i] != end[i]) return 1;
+        if (form[i] == 'd' ? !isdigit((unsigned char)end[i]) : form[i] != end[i]) return 1;
     *at = size - tail;
     return (size_t)strtoul(end + 10, NULL, 10);
 }

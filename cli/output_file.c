@@ -1,4 +1,5 @@
 #include "output_file.h"
+#include "names.h"
 #include "option_table.h"
 #include "store.h"
 
@@ -237,10 +238,7 @@ static size_t write_all(int file, const char *data, size_t size) {
 }
 
 bool write_whole_file(const char *path, capp_str content) {
-    size_t n = strlen(path);
-    char *part = allocate(n + 6, 1);
-    memcpy(part, path, n);
-    memcpy(part + n, ".part", 6);
+    char *part = text_of("%s.part", path);
     int file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool good = file >= 0 && write_all(file, content.data, content.size) == content.size;
     int error = good ? 0 : errno;

@@ -2,6 +2,7 @@
 
 #include "store_parts.h"
 
+#include "names.h"
 #include "values.h"
 
 #include <errno.h>
@@ -83,18 +84,10 @@ bool store_fail(const store *s, capp_error *err) {
 
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
-static char *joined(const char *path, const char *ending) {
-    size_t n = strlen(path), more = strlen(ending) + 1;
-    char *text = allocate(n + more, 1);
-    memcpy(text, path, n);
-    memcpy(text + n, ending, more);
-    return text;
-}
-
 static store *new_store(const char *path, int flags) {
     store *s = allocate(1, sizeof *s);
     *s = (store){.path = path};
-    char *name = joined(strncmp(path, "file:", 5) ? "" : "./", path); /* SQLite may take "file:" for a URI */
+    char *name = text_of("%s%s", strncmp(path, "file:", 5) ? "" : "./", path); /* SQLite may take "file:" for a URI */
     if (sqlite3_open_v2(name, &s->database, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL)) store_failed(s);
     free(name);
     if (s->database) sqlite3_busy_timeout(s->database, 2000);
@@ -105,7 +98,7 @@ static store *new_store(const char *path, int flags) {
 /* A temporary table hides the one of the store. */
 bool store_borrow_labels(store *s, const char *path, capp_error *err) {
     sqlite3_stmt *attach = NULL;
-    char *name = joined(strncmp(path, "file:", 5) ? "" : "./", path);
+    char *name = text_of("%s%s", strncmp(path, "file:", 5) ? "" : "./", path);
     bool good = !sqlite3_prepare_v2(s->database, "ATTACH ? AS other", -1, &attach, NULL) &&
                 !sqlite3_bind_text(attach, 1, name, -1, SQLITE_STATIC) && sqlite3_step(attach) == SQLITE_DONE;
     sqlite3_finalize(attach);
@@ -198,7 +191,7 @@ store *store_make(const char *path, int file, bool fsync, capp_error *err) {
         return NULL;
     }
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-        char *name = joined(path, beside[i]);
+        char *name = text_of("%s%s", path, beside[i]);
         unlink(name);
         free(name);
     }

@@ -442,7 +442,7 @@ static bool run_model(sweep *s, bool *ran, capp_error *err) {
 
 /* Rows count only if every variant has scored them. */
 static void drop_unscored(sweep_facts *f) {
-    size_t kept = 0, n = f->variants[0].n;
+    size_t kept = 0, n = f->n ? f->variants[0].n : 0;
     for (size_t k = 0; k < n; k++) {
         bool whole = true;
         for (size_t i = 0; i < f->n; i++) whole = whole && f->variants[i].right[k] < 2;

@@ -90,7 +90,7 @@ static bool gunzip_some(unpacker *unpacker_, capp_str *in, Bytef *out, size_t ro
     return true;
 }
 
-static bool unzstd_some(unpacker *unpacker_, capp_str *in, char *out, size_t room, size_t *n) {
+static bool unzstd_some(unpacker *unpacker_, capp_str *in, void *out, size_t room, size_t *n) {
     ZSTD_inBuffer from = {in->data, in->size, 0};
     ZSTD_outBuffer to = {out, room, 0};
     size_t code = ZSTD_decompressStream(unpacker_->zstd, &to, &from);

@@ -92,9 +92,10 @@ static void minimize(const fit *f) {
         for (size_t i = 0; i < f->m; i++) steepest = fmax(steepest, fabs(f->gradient[i]));
         if (!(steepest > FLAT)) return;
         solve(f);
-        for (size_t half = 0; half < MOST_HALVINGS; half++, part /= 2) {
+        for (size_t half = 0; half < MOST_HALVINGS; half++) {
             for (size_t i = 0; i < f->m; i++) f->next[i] = f->at[i] - part * f->gradient[i];
             if ((lower = evaluate(f, f->next, false)) <= loss) break;
+            part /= 2;
         }
         if (!(lower < loss)) { /* rounding hides what is left; the last whole step makes it smaller still */
             for (size_t i = 0; i < f->m; i++) f->at[i] -= f->gradient[i];

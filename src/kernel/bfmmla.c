@@ -27,9 +27,10 @@ V void transpose_16(uint32_t *y, const uint32_t (*x)[CAPP_LANES]) {
 
 V void weave_16(uint16_t *y, const uint16_t *x, size_t ld) {
     TRANSPOSE_UNROLL
-    for (size_t i = 0; i < CAPP_LANES; i += 8, x += 8)
-        vst4q_u16(y + i * GROUP,
-                  (uint16x8x4_t){{vld1q_u16(x), vld1q_u16(x + ld), vld1q_u16(x + 2 * ld), vld1q_u16(x + 3 * ld)}});
+    for (size_t i = 0; i < CAPP_LANES; i += 8, x += 8) {
+        const uint16x8x4_t rows = {{vld1q_u16(x), vld1q_u16(x + ld), vld1q_u16(x + 2 * ld), vld1q_u16(x + 3 * ld)}};
+        vst4q_u16(y + i * GROUP, rows); /* a macro in Clang's header: it takes no compound literal */
+    }
 }
 
 #include "kernel/bf16.inc"
