@@ -1,5 +1,4 @@
 /* Measures one model on this machine: prefill, scoring, start-up and memory. */
-#include "capp_forecast.h"
 #include "memory.h"
 #include "options.h"
 #include "output_file.h"
@@ -153,26 +152,10 @@ static double median(double *values, size_t n) {
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-/* The first run is not counted, nor are short ones after it, until the weights are in their cache: the fourth use
- * brings them there. Experts that no row chooses stay out. */
-static capp_status warm_up(bench *b, size_t context, size_t prefill, capp_error *err) {
-    enum { USES = 4, SHORT = 8 };
-    double ignored;
-    capp_status status = run_scoring(b, context, &ignored, &ignored, err);
-    for (size_t i = 1; i < USES && !status; i++) {
-        capp_model_info info;
-        capp_model_get_info(b->model, &info);
-        if (info.weight_bytes == capp_model_forecast_weights(b->model)) break;
-        status = run_prefill(b, prefill < SHORT ? prefill : SHORT, &ignored, err);
-    }
-    capp_session_get_stats(b->session, &b->warm);
-    return status;
-}
-
 static capp_status measure(bench *b, capp_error *err) {
     const options *o = b->options;
     capp_model_info info;
-    double start = seconds_now();
+    double start = seconds_now(), ignored;
     capp_status status = capp_model_open(&b->model, o->model, &o->model_options, err);
     if (!status) status = capp_session_open(&b->session, b->model, err);
     if (status) return status;
@@ -180,7 +163,9 @@ static capp_status measure(bench *b, capp_error *err) {
     b->open_seconds = seconds_now() - start;
     capp_model_get_info(b->model, &info);
     size_t prefill = o->prefill ? o->prefill : info.context - 4 < 512 ? info.context - 4 : 512;
-    status = warm_up(b, info.context, prefill, err);
+    status = run_scoring(b, info.context, &ignored, &ignored, err); /* fills caches; not counted */
+    if (!status) fill_weights(b->model, b->session);
+    capp_session_get_stats(b->session, &b->warm);
     double *prefills = allocate(o->repeat, sizeof *prefills), *rows = allocate(o->repeat, sizeof *rows),
            *tokens = allocate(o->repeat, sizeof *tokens);
     for (size_t i = 0; i < o->repeat && !status; i++) {

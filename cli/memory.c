@@ -43,3 +43,21 @@ void memory_text(buffer *b, const capp_model *model, const capp_session *session
     if (info.streamed_bytes) buffer_printf(b, "; every wave reads %s", human_bytes(info.streamed_bytes));
     buffer_char(b, '\n');
 }
+
+static bool ignore_result(void *user, const capp_result *result) {
+    (void)user;
+    (void)result;
+    return !interrupted();
+}
+
+void fill_weights(const capp_model *model, capp_session *session) {
+    static const capp_str prompts[] = {{"1", 1}, {"2", 1}, {"3", 1}, {"4", 1}}, completion = {"a", 1};
+    capp_error err;
+    for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++) {
+        const capp_example example = {.prompt = prompts[i], .completions = &completion, .n_completions = 1};
+        capp_model_info info;
+        capp_model_get_info(model, &info);
+        if (info.weight_bytes == capp_model_forecast_weights(model)) return;
+        if (capp_score(session, &example, 1, NULL, ignore_result, NULL, &err)) return;
+    }
+}

@@ -1,4 +1,5 @@
 /* capp plan: what a run will cost, measured on a sample, and what may be wrong with its question. */
+#include "memory.h"
 #include "plan_report.h"
 
 #include <ctype.h>
@@ -198,6 +199,7 @@ static bool run_sample(plan_facts *p, capp_error *err) {
     capp_example *examples = allocate(p->n_rows, sizeof *examples);
     for (size_t i = 0; i < p->n_rows; i++) examples[i] = rules_example(&p->run.rules, &p->rows[i].example);
     calls_of(p, &how);
+    if (p->n_rows) fill_weights(p->run.model, session);
     /* The first row alone makes room for the rest, which is measured. */
     bool good = !capp_score(session, examples, p->n_rows > 0, &how, ignore, NULL, err) &&
                 !capp_forecast(session, examples, p->n_rows, &how, &work, err);
