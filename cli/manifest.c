@@ -353,8 +353,10 @@ bool manifest_same_scores(capp_str earlier, const char *path, capp_str now, capp
         return fail_at(err, 0, "%s: the settings of the run are damaged; run capp classify again", path);
     compare(&differences, then, this);
     bool good = !differences.size ||
-                fail_at(err, 0, "%s was made with another model; these differ: %.*s; use the model of the store", path,
-                        differences.size < 600 ? (int)differences.size : 600, differences.data);
+                fail_at(err, 0,
+                        "%s was made with another model or precision; these differ: %.*s; use those of the store, or "
+                        "run capp classify again",
+                        path, differences.size < 600 ? (int)differences.size : 600, differences.data);
     buffer_free(&differences);
     return good;
 }

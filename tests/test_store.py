@@ -379,6 +379,21 @@ def test_rescore_wants_the_model_of_the_store(model, tiny_gpt2, source, tmp_path
     fails(run("decide", store, "--prior", "0.5,0.5"), "3 classes")
 
 
+def test_rescore_wants_the_precision_that_decided_then(model, source, tmp_path):
+    """Another version of capp may decide in another precision, as it does with adapters on models of integers."""
+    store = tmp_path / "run.db"
+    good(run("classify", *model, *THREE, "-o", store, source))
+    with opened(store) as database:
+        [(manifest,)] = database.execute("SELECT value FROM settings WHERE name = 'manifest'")
+        then = manifest.replace('"deciding": "f32"', '"deciding": "i16"')
+        assert then != manifest
+        database.execute("UPDATE settings SET value = ? WHERE name = 'manifest'", (then,))
+        database.commit()
+    differs = 'the precision that decides (then "i16", now "f32")'
+    fails(run("decide", store, "--discount", "-1", "--rescore", *model), differs, "run capp classify again")
+    fails(run("classify", *model, *THREE, "--resume", "-o", store, source), differs, "--overwrite")
+
+
 def test_chosen_classes_keep_the_prior_of_the_run(model, source, tmp_path):
     store = tmp_path / "run.db"
     good(run("classify", *model, *THREE, *EXACT, "--prior", "0.25,0.25,0.5", "-o", store, source))
