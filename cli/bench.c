@@ -68,12 +68,6 @@ static capp_status cut_text(const bench *b, size_t most, capp_str *text, capp_er
     return CAPP_OK;
 }
 
-static bool ignore_result(void *user, const capp_result *result) {
-    (void)user;
-    (void)result;
-    return !interrupted();
-}
-
 /* Scores examples. *seconds: the time it took; *tokens: the number of tokens that ran. */
 static capp_status timed(bench *b, const capp_example *examples, size_t n, double *seconds, uint64_t *tokens,
                          capp_error *err) {

@@ -44,7 +44,7 @@ void memory_text(buffer *b, const capp_model *model, const capp_session *session
     buffer_char(b, '\n');
 }
 
-static bool ignore_result(void *user, const capp_result *result) {
+bool ignore_result(void *user, const capp_result *result) {
     (void)user;
     (void)result;
     return !interrupted();

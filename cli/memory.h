@@ -12,6 +12,9 @@ void arithmetic_json(buffer *b, const capp_model_info *info);
 void memory_json(buffer *b, const capp_model *model, const capp_session *session);
 void memory_text(buffer *b, const capp_model *model, const capp_session *session);
 
+/* For calls whose results do not matter: goes on until a signal stops the command. */
+bool ignore_result(void *user, const capp_result *result);
+
 /* Scores short texts until the weights are in their cache, which takes four uses, so that what is measured next does
  * not pack them. Experts that no text chooses stay out. If it fails, so does what is measured. */
 void fill_weights(const capp_model *model, capp_session *session);

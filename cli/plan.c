@@ -185,12 +185,6 @@ static bool on_other(void *user, const capp_result *result) {
     return !interrupted();
 }
 
-static bool ignore(void *user, const capp_result *result) {
-    (void)user;
-    (void)result;
-    return !interrupted();
-}
-
 /* Runs the sample: once to measure, and once with the list of classes in another order. */
 static bool run_sample(plan_facts *p, capp_error *err) {
     capp_run_options how;
@@ -201,7 +195,7 @@ static bool run_sample(plan_facts *p, capp_error *err) {
     calls_of(p, &how);
     if (p->n_rows) fill_weights(p->run.model, session);
     /* The first row alone makes room for the rest, which is measured. */
-    bool good = !capp_score(session, examples, p->n_rows > 0, &how, ignore, NULL, err) &&
+    bool good = !capp_score(session, examples, p->n_rows > 0, &how, ignore_result, NULL, err) &&
                 !capp_forecast(session, examples, p->n_rows, &how, &work, err);
     double start = seconds_now();
     good = good && !capp_score(session, examples, p->n_rows, &how, on_result, p, err);
