@@ -144,7 +144,7 @@ static double error_of(lone *s, const kind *x, int threads) {
     memset(nodes, 0, sizeof nodes);
     const size_t rows = make_tree();
     fill(q[0], sizeof q / sizeof **q, 3), fill(k[0], sizeof k / sizeof **k, 1), fill(v[0], sizeof v / sizeof **v, 1);
-    for (size_t h = 0; h < MOST_HEADS; h++) slopes[h] = ldexpf(0.7f, -(int)h), sinks[h] = (float)h - 2;
+    for (size_t h = 0; h < MOST_HEADS; h++) slopes[h] = ldexpf(0.7f, -(int)h), sinks[h] = 2 * (float)h + 1;
     CHECK_OK(capp_pool_open(&pool, threads, &err), err);
     capp_forward *f = run(s, x, pool, rows);
     for (size_t r = 0; r < rows; r++)
@@ -174,6 +174,15 @@ static void check(const char *isa, const capp_products *products) {
 
 TEST(float32) {
     check("ref", capp_kernels_ref.f32);
+}
+TEST(float32_avx2) {
+    check("avx2", need_isa("avx2")->f32);
+}
+TEST(float32_avx512) {
+    check("avx512", need_isa("avx512")->f32);
+}
+TEST(float32_neon) {
+    check("neon", need_isa("neon")->f32);
 }
 TEST(avx512bf16) {
     check("avx512bf16", NULL);
@@ -244,6 +253,15 @@ static void check_bits(const char *isa, const capp_products *products) {
 TEST(bits_float32) {
     check_bits("ref", capp_kernels_ref.f32);
 }
+TEST(bits_float32_avx2) {
+    check_bits("avx2", need_isa("avx2")->f32);
+}
+TEST(bits_float32_avx512) {
+    check_bits("avx512", need_isa("avx512")->f32);
+}
+TEST(bits_float32_neon) {
+    check_bits("neon", need_isa("neon")->f32);
+}
 TEST(bits_avx512bf16) {
     check_bits("avx512bf16", NULL);
 }
@@ -301,6 +319,61 @@ TEST(each_error_shows) {
         if (i == 5) s.products.matmul = short_scores;
         if (error_of(&s, &kinds[0], 1) < 5) FAIL("error %zu does not show", i);
     }
+}
+
+static void blind_float32(float *s, size_t lo, size_t hi, float max, float *lanes) {
+    kernels->exps(s, lo, hi > lo + 1 ? hi - 1 : hi, max, lanes);
+}
+static void short_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *of, size_t ldv,
+                         size_t d, size_t n) { /* forgets a position */
+    kernels->values(out, ldo, p, ldp, rows, of, ldv, d, n > 16 ? n - 1 : n);
+}
+static void late_scores(float *s, size_t lds, const float *x, size_t ldq, size_t rows, const float *kt, size_t d,
+                        size_t skip, size_t n) { /* as if a run began where a block of keys does */
+    (void)skip;
+    kernels->scores(s, lds, x, ldq, rows, kt, d, 0, n);
+}
+static void missed_scale(float *y, float s, size_t n) { /* outputs are not divided by their sums */
+    if (n != kinds[0].dv) kernels->scale(y, s, n);
+}
+
+TEST(each_error_in_float32_shows) {
+    kernels = need_isa("ref");
+    for (size_t i = 0; i < 4; i++) {
+        lone s;
+        set_up(&s, &kinds[0], kernels, capp_kernels_ref.f32);
+        if (i == 0) s.kernels.exps = blind_float32;
+        if (i == 1) s.kernels.values = short_values;
+        if (i == 2) s.kernels.scores = late_scores;
+        if (i == 3) s.kernels.scale = missed_scale;
+        if (error_of(&s, &kinds[0], 1) < 5) FAIL("error %zu does not show", i);
+    }
+}
+
+/* A part of attention that is forgotten, or off by one, in each precision. */
+static void forget(lone *s, size_t of) {
+    static const float none[MOST_HEADS];
+    if (of == 2) s->layer.window++;
+    if (of == 3) s->weights.hparams.chunks = false;
+    if (of == 4) s->weights.hparams.score_cap = 0;
+    if (of == 5) s->weights.alibi = none;
+    if (of == 6) s->weights.hparams.alibi_rounded = false;
+}
+
+TEST(each_part_that_is_forgotten_shows) {
+    const capp_products *const precisions[] = {capp_kernels_ref.f32, &emulated_dpbf16};
+    kernels = need_isa("ref");
+    for (size_t p = 0; p < 2; p++)
+        for (size_t i = 2; i < sizeof kinds / sizeof *kinds; i++) {
+            lone s;
+            set_up(&s, &kinds[i], kernels, precisions[p]);
+            forget(&s, i);
+            if (error_of(&s, &kinds[i], 1) < 5) FAIL("%s in %s: not seen", kinds[i].name, precisions[p]->name);
+            if (!kinds[i].sinks) continue;
+            set_up(&s, &kinds[i], kernels, precisions[p]);
+            s.layer.sinks = NULL;
+            if (error_of(&s, &kinds[i], 1) < 5) FAIL("%s in %s: sinks not seen", kinds[i].name, precisions[p]->name);
+        }
 }
 
 TEST(other_bits_show) {
