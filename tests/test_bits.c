@@ -1,5 +1,5 @@
 /* In float32 every instruction set gives the same bits. The tests run each operation of kernel.h on ordinary numbers,
- * and on extreme ones: denormals, infinities and cancellation. */
+ * and on extreme ones: denormals and cancellation, then also infinities, which make NaN. */
 #include "base/cpu.h"
 #include "kernel/kernel.h"
 #include "test.h"
@@ -10,12 +10,16 @@ static test_random random_state = {3};
 static float in[4][ROWS * MOST * LANES];
 static float out[OUT], want[OUT];
 
-static void fill(bool wild) {
+typedef enum numbers { ORDINARY, WILD, INFINITE, KINDS } numbers;
+
+static void fill(numbers kind) {
+    const bool wild = kind != ORDINARY;
     for (size_t i = 0; i < sizeof *in / sizeof **in; i++)
         for (size_t j = 0; j < 4; j++) {
             const int exponent = wild ? (int)test_random_below(&random_state, 130) - 100 : 0;
             in[j][i] = ldexpf((float)test_random_normal(&random_state), exponent);
             if (wild && test_random_below(&random_state, 8) == 0) in[j][i] = 0;
+            if (kind == INFINITE && test_random_below(&random_state, 64) == 0) in[j][i] = copysignf(INFINITY, in[j][i]);
         }
 }
 
@@ -99,8 +103,8 @@ static void same_on_all(const char *what, void (*op)(const capp_kernels *k, size
         tables[n_tables] = capp_kernels_at(n_tables - 1);
     }
     for (size_t n = 1; n <= MOST; n += n < 34 ? 1 : 9)
-        for (int round = 0; round < 4; round++) {
-            fill(round % 2);
+        for (int round = 0; round < 2 * KINDS; round++) {
+            fill((numbers)(round % KINDS));
             for (size_t t = 0; t < n_tables; t++) {
                 if (tables[t]->needs & ~capp_cpu_features()) continue;
                 for (size_t i = 0; i < OUT; i++) out[i] = in[3][i];

@@ -364,11 +364,13 @@ static void one_exps_coarse(const capp_kernels *k, size_t lo, size_t hi) {
 static void check_exps_coarse(const capp_kernels *k) {
     for (size_t lo = 0; lo < 40; lo++)
         for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) one_exps_coarse(k, lo, hi);
+    for (size_t lo = 0, i = 0; i < 40; i++, lo = between(0, 150)) one_exps_coarse(k, lo, lo + between(100, 300));
 }
 
 static void check_exps(const capp_kernels *k) {
     for (size_t lo = 0; lo < 40; lo++)
         for (size_t hi = lo + 1; hi < 80; hi += between(1, 5)) one_exps(k, lo, hi);
+    for (size_t lo = 0, i = 0; i < 40; i++, lo = between(0, 150)) one_exps(k, lo, lo + between(100, 300));
     check_exp(k);
 }
 
