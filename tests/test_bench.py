@@ -2,6 +2,7 @@
 are compared as written."""
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ import flops  # noqa: E402
 import machine  # noqa: E402
 import peers  # noqa: E402
 import results  # noqa: E402
-from works import big, lanes, prefill  # noqa: E402
+from works import big, kernels, lanes, prefill  # noqa: E402
 
 ROWS = [{"prompt": "one two three", "completions": ["a", "a b", "a b c", "d"]},
         {"prompt": "one two four", "completions": ["a b", "e"]}, {"prompt": "one two three", "completions": ["a b", "f g"]}]
@@ -149,6 +150,21 @@ def test_experts_that_ran_in_every_layer(bench, monkeypatch):
     monkeypatch.setattr(big.engine, "inspect", lambda *_: {"model": {"experts": "8, 2 for a token"}})
     for ran, fewest in ((18, 8), (15, 5), (4, 0)):
         assert big.fewest_experts(bench, "m", {"experts_run": ran, "expert_layers_run": 3, "head_rows": 1}) == fewest
+
+
+@pytest.mark.parametrize("unit, products", [("amx", {"accumulate_half", "accumulate_one", "accumulate_many", "multiply_panel"}),
+                                            ("avx512bf16", {"tile_1", "tile_12", "multiply_panel"}), ("avx2", {"packed_1_4"})])
+def test_perf_counts_the_products_of_each_unit(build, unit, products):
+    """The names of the kernels' functions, as perf shows them: products count, and what prepares them does not."""
+    library = build / f"libkernel_{unit}.a"
+    if not library.exists():
+        pytest.skip("not a build for x86-64")
+    text = subprocess.run(["nm", library], capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(r" [tT] (\S+)$", text, re.M))
+    assert products <= names
+    counted = {name for name in names if re.search(kernels.PRODUCTS, name)}
+    assert products <= counted
+    assert not counted & {"narrow", "pack", "put_rows", "put_column", "scores", "values", "exps", "rest"}
 
 
 def test_only_keeps_the_other_points(bench, monkeypatch, tmp_path):
