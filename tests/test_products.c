@@ -130,6 +130,7 @@ static void check_matmul(const unit *u) {
     for (size_t m = 1; m <= 40; m++) one_matmul(u, m, m % 3 ? nr : between(1, nr), between(1, 70), m % 2 == 0);
     for (size_t n = 1; n <= nr; n++) one_matmul(u, between(1, 40), n, between(1, 70), n % 2 == 0);
     for (size_t i = 0; i < 2; i++) one_matmul(u, 97, i ? nr : nr - 1, 40, i); /* 97 = 4 * 25 - 3 */
+    for (size_t i = 0; i < 2; i++) one_matmul(u, 559, nr - i, 33, true);      /* 559 = 18 * 32 - 17 */
     one_matmul(u, 192, nr, 64, false);
     one_matmul(u, 75, nr, 577, false);
     one_matmul(u, 3, nr, 1536, true);
@@ -153,7 +154,7 @@ static void check_matmul_on(const unit *u) {
     for (size_t m = 1; m <= 40; m++)
         one_cut(u, m, m % 3 ? nr : between(1, nr), CAPP_MAX_STEP * between(1, 2), CAPP_MAX_STEP * 2 + between(1, 70));
     for (size_t n = 1; n <= nr; n++) one_cut(u, between(1, 40), n, CAPP_MAX_STEP, CAPP_MAX_STEP + between(1, 70));
-    for (size_t i = 0; i < 2; i++) one_cut(u, 97, nr - i, 32, 70);
+    for (size_t i = 0; i < 2; i++) one_cut(u, i ? 559 : 97, nr - i, 32, 70);
     one_cut(u, 75, nr, 512, 577);
 }
 
