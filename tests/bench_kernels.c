@@ -159,6 +159,12 @@ static double case_few_q6_k(void) {
     return multiply_few(CAPP_TYPE_Q6_K);
 }
 
+/* Reads all of b, from memory; returns bytes. */
+static double case_read(void) {
+    volatile float most = kernels->most(b, MOST);
+    return (void)most, (double)MOST * sizeof *b;
+}
+
 static double case_narrow(void) {
     products->narrow(c, a, shape[0], shape[0]);
     return (double)shape[0];
@@ -266,10 +272,16 @@ static const struct {
     {"matmul", case_matmul, {192, 3072, 768}},
     {"matmul", case_matmul, {48, 576, 49152, 2048}}, /* weights from memory */
     {"matmul", case_matmul, {96, 576, 49152, 2048}},
+    {"matmul", case_matmul, {128, 576, 49152, 2048}},
     {"matmul", case_matmul, {192, 576, 49152, 2048}},
+    {"matmul", case_matmul, {256, 576, 49152, 2048}},
     {"matmul", case_matmul, {384, 576, 49152, 2048}},
     {"matmul", case_matmul, {96, 3072, 8192, 768}},
     {"matmul", case_matmul, {192, 3072, 8192, 768}},
+    {"matmul", case_matmul, {64, 576, 3072}},
+    {"matmul", case_matmul, {48, 576, 3072}},
+    {"matmul", case_matmul, {32, 576, 3072}},
+    {"matmul", case_matmul, {16, 576, 3072}},
     {"matmul", case_matmul, {13, 576, 3072}},
     {"matmul", case_matmul, {4, 576, 3072}},
     {"matmul", case_matmul, {1, 576, 3072}},
@@ -409,6 +421,14 @@ static void bench_unpack(void) {
     }
 }
 
+/* What the products of a case with weights from memory read of them, beside what one thread reads at most. */
+static void print_reading(const char *name, double rate) {
+    const double panel = (double)products->panel_bytes(CAPP_TYPE_Q4_K, shape[1]);
+    const double each = panel / (2.0 * (double)(shape[0] * shape[1] * products->nr));
+    printf("%-10s %-4s %-12s %-20s %8.1f GB/s of %.1f GB/s\n", kernels->name, name, "weights", "", rate * each,
+           measure(case_read));
+}
+
 /* Runs all cases of the table for float32, or those of its other products. op: run only this one, unless NULL. */
 static void bench(const capp_products *of, const char *op, const char *name, float less) {
     share = less;
@@ -434,6 +454,7 @@ static void bench(const capp_products *of, const char *op, const char *name, flo
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
         printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,
                100 * rate / peak);
+        if (cases[j].run == case_matmul && shape[3]) print_reading(name, rate);
     }
     if (!(share > 0) && (!op || !strcmp(op, "unpack"))) bench_unpack();
 }
