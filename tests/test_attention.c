@@ -203,6 +203,36 @@ TEST(slow_emulated_bfmmla) {
     check("ref", &emulated_bfmmla);
 }
 
+/* Scores of whole blocks may overflow to -inf: their weights are 0, and what follows counts. */
+static void check_overflow(const capp_products *of) {
+    enum { LOST = 70 };
+    lone s;
+    capp_error err;
+    capp_pool *pool;
+    set_up(&s, &kinds[0], need_isa("ref"), of);
+    CHECK_OK(capp_pool_open(&pool, 1, &err), err);
+    memset(nodes, 0, sizeof nodes);
+    const size_t rows = make_tree();
+    fill(q[0], sizeof q / sizeof **q, 3), fill(k[0], sizeof k / sizeof **k, 1), fill(v[0], sizeof v / sizeof **v, 1);
+    for (size_t i = 1; nodes[i].depth; i++) {
+        for (size_t x = 0; x < MOST_HEADS * MOST_D; x++) q[i][x] = 1e20f;
+        for (size_t x = 0; x < MOST_HEADS * MOST_D; x++) k[i][x] = nodes[i].depth <= LOST ? -1e20f : 0;
+    }
+    capp_forward *f = run(&s, &kinds[0], pool, rows);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; nodes[order[r]].depth > LOST && i < (size_t)kinds[0].heads * kinds[0].dv; i++)
+            CHECK(isfinite(f->t[r * f->t_stride + i]));
+    capp_forward_free(f);
+    capp_pool_free(pool);
+}
+
+TEST(overflow_float32) {
+    check_overflow(capp_kernels_ref.f32);
+}
+TEST(overflow_bfloat16) {
+    check_overflow(&emulated_dpbf16);
+}
+
 /* Bits ------------------------------------------------------------------------------------------------------------- */
 
 /* Which rows of order[] a wave has, and its threads: more threads make smaller tiles. */

@@ -149,13 +149,15 @@ static void soften(const capp_attend *a, const work *w, size_t query, size_t hea
     const size_t element = w->products->element, to = least(depth, at + BLOCK), begin = most_of(from, at);
     char *weights = w->weights + query * BLOCK * element;
     float *s = w->s + query * SCORES + CAPP_LANES;
-    if (begin >= to) {
+    if (begin < to) {
+        capp_attend_bias(a, head, s + (begin - at), begin, to - begin, depth);
+        raise_most(a, w, query, w->kernels->most(s + (begin - at), to - begin));
+    }
+    if (begin >= to || w->most[query] == -INFINITY) { /* nothing is seen yet, or only scores that have overflowed */
         memset(weights, 0, BLOCK * element);
         return;
     }
     const size_t first = (begin - at) / CAPP_LANES * CAPP_LANES, last = round_up(to - at, CAPP_LANES);
-    capp_attend_bias(a, head, s + (begin - at), begin, to - begin, depth);
-    raise_most(a, w, query, w->kernels->most(s + (begin - at), to - begin));
     w->kernels->exps_coarse(s, begin - at, to - at, w->most[query], w->lanes + query * CAPP_LANES);
     if (first) memset(weights, 0, first * element);
     w->products->narrow(weights + first * element, s + first, last - first, BLOCK - first);
