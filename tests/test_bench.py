@@ -130,6 +130,13 @@ def test_the_page_is_made_of_files(tmp_path):
     assert "x: no y" in page
 
 
+def test_the_page_is_the_committed_one(tmp_path):
+    """docs/performance.md is what its source makes of bench/results, but for the figures."""
+    subprocess.run([sys.executable, ROOT / "bench" / "render.py", "--out", tmp_path, "--no-figures"], check=True, capture_output=True)
+    figure = re.compile(r"^!\[.*\n\n?", re.M)
+    assert figure.sub("", (ROOT / "docs" / "performance.md").read_text()) == figure.sub("", (tmp_path / "performance.md").read_text())
+
+
 def test_the_page_of_calibration_shows_the_numbers():
     """docs/calibration.md is what bench/calibration.py writes, and its numbers are those of bench/calibration.json."""
     points = json.loads(calibration.NUMBERS.read_text(encoding="utf-8"))
