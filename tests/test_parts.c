@@ -1,5 +1,6 @@
 /* Products over a long k are computed in parts and give the bits of the whole, with weights packed or unpacked when
  * used. The models here are narrow, so the tests make the parts short. */
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "emulated.h"
@@ -12,10 +13,30 @@
 
 enum { ROWS = 20, PART = CAPP_MAX_STEP };
 
-/* How a model computes its products. */
-typedef enum how { WHOLE, PACKED_PARTS, UNPACKED, UNPACKED_PARTS, WAYS, ROUNDED_PARTS = WAYS } how;
+/* How a model computes its products. TAILS: parts of which the last may be longer, and strips of as many rows as tiles
+ * have. */
+typedef enum how {
+    WHOLE,
+    PACKED_PARTS,
+    PACKED_TAILS,
+    UNPACKED,
+    UNPACKED_PARTS,
+    UNPACKED_TAILS,
+    WAYS,
+    ROUNDED_PARTS = WAYS
+} how;
+
+enum { STRIP_OF_TILES = 96 };
 
 static capp_products cut;
+static const capp_products *uncut;
+static atomic_bool long_part; /* some part was longer than the others */
+
+static void watched_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
+                              size_t k) {
+    if (k > PART) long_part = true;
+    uncut->matmul_on(c, ldc, a, lda, panel, m, n, k);
+}
 
 /* Rounds once more at the end of each part. */
 static void rounding_matmul_on(float *c, size_t ldc, const void *a, size_t lda, const void *panel, size_t m, size_t n,
@@ -24,13 +45,15 @@ static void rounding_matmul_on(float *c, size_t ldc, const void *a, size_t lda, 
 }
 
 /* The model's weights for products in parts, bound again or, where none are kept, unchanged. */
-static void cut_products(capp_model *model, bool packed) {
+static void cut_products(capp_model *model, how way) {
     capp_weights *w = model->weights;
     capp_error err;
-    cut = *w->products;
+    uncut = w->products, cut = *uncut;
     cut.block = PART, cut.tail = 0;
+    if (way == PACKED_TAILS || way == UNPACKED_TAILS)
+        cut.tail = PART, cut.strip = STRIP_OF_TILES, cut.matmul_on = watched_matmul_on;
     w->products = &cut;
-    if (!packed) return;
+    if (way != PACKED_PARTS && way != PACKED_TAILS) return;
     const capp_kernels *kernels = w->kernels;
     capp_weights_free(w);
     CHECK_OK(capp_weights_open(&model->weights, &model->source, kernels, &cut, &err), err);
@@ -50,7 +73,7 @@ static scores *score(const char *path, const row *rows, const char *isa, capp_pr
     options.threads = 2;
     options.weights_memory = way >= UNPACKED ? CAPP_WEIGHTS_NONE : CAPP_WEIGHTS_ALL;
     CHECK_OK(capp_model_open(&model, path, &options, &err), err);
-    if (way != WHOLE && way != UNPACKED) cut_products(model, way == PACKED_PARTS);
+    if (way != WHOLE && way != UNPACKED) cut_products(model, way);
     if (way == ROUNDED_PARTS) cut.matmul_on = rounding_matmul_on;
     keep_from_now(model->weights);
     for (size_t i = 0; i < ROWS; i++) examples[i] = rows[i].example;
@@ -74,8 +97,10 @@ static bool all_ways_agree(const char *arch, const char *isa, capp_precision pre
     tiny_model_file(arch, 8, path);
     scores *want = score(path, rows, isa, precision, WHOLE);
     for (how way = WHOLE + 1; way < WAYS; way++) {
+        long_part = false;
         scores *got = score(path, rows, isa, precision, way);
         agree = agree && same_bits(want, got);
+        agree = agree && long_part == (way == PACKED_TAILS || way == UNPACKED_TAILS);
         free_scores(got, ROWS);
     }
     free_scores(want, ROWS);
