@@ -85,8 +85,8 @@ def send():
     sent[:] = [time.monotonic()]
     os.kill(os.getpid(), signal.SIGINT)
 for i in range(5):
-    threading.Timer(rng.uniform(0.01, 0.3) * min(times), send).start()
     try:
+        threading.Timer(rng.uniform(0.01, 0.3) * min(times), send).start()
         opened(threads=1 + i % 2)
     except KeyboardInterrupt:
         print((time.monotonic() - sent[0]) / min(times))
