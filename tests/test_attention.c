@@ -171,28 +171,6 @@ static void check(const char *isa, const capp_products *products) {
             if (!(worst <= 1)) FAIL("%s %s, %s: %g times the tolerance", isa, s.products.name, kinds[i].name, worst);
         }
 }
-
-TEST(float32) {
-    check("ref", capp_kernels_ref.f32);
-}
-TEST(float32_avx2) {
-    check("avx2", need_isa("avx2")->f32);
-}
-TEST(float32_avx512) {
-    check("avx512", need_isa("avx512")->f32);
-}
-TEST(float32_neon) {
-    check("neon", need_isa("neon")->f32);
-}
-TEST(avx512bf16) {
-    check("avx512bf16", NULL);
-}
-TEST(amx) {
-    check("amx", NULL);
-}
-TEST(neonbf16) {
-    check("neonbf16", NULL);
-}
 TEST(emulated_vdpbf16ps) {
     check("ref", &emulated_dpbf16);
 }
@@ -280,27 +258,21 @@ static void check_bits(const char *isa, const capp_products *products) {
     }
 }
 
-TEST(bits_float32) {
-    check_bits("ref", capp_kernels_ref.f32);
-}
-TEST(bits_float32_avx2) {
-    check_bits("avx2", need_isa("avx2")->f32);
-}
-TEST(bits_float32_avx512) {
-    check_bits("avx512", need_isa("avx512")->f32);
-}
-TEST(bits_float32_neon) {
-    check_bits("neon", need_isa("neon")->f32);
-}
-TEST(bits_avx512bf16) {
-    check_bits("avx512bf16", NULL);
-}
-TEST(bits_amx) {
-    check_bits("amx", NULL);
-}
-TEST(bits_neonbf16) {
-    check_bits("neonbf16", NULL);
-}
+#define UNIT(unit, isa, products)                                                                                      \
+    TEST(unit) {                                                                                                       \
+        check(isa, products);                                                                                          \
+    }                                                                                                                  \
+    TEST(bits_##unit) {                                                                                                \
+        check_bits(isa, products);                                                                                     \
+    }
+
+UNIT(float32, "ref", capp_kernels_ref.f32)
+UNIT(float32_avx2, "avx2", need_isa("avx2")->f32)
+UNIT(float32_avx512, "avx512", need_isa("avx512")->f32)
+UNIT(float32_neon, "neon", need_isa("neon")->f32)
+UNIT(avx512bf16, "avx512bf16", NULL)
+UNIT(amx, "amx", NULL)
+UNIT(neonbf16, "neonbf16", NULL)
 TEST(slow_bits_emulated_amx) {
     check_bits("ref", &emulated_tiles);
 }
