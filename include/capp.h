@@ -46,7 +46,7 @@ CAPP_API const char *capp_version(void);
 
 /* The version of the arithmetic in precisions F32, I16, MIXED and I8. It changes whenever a release gives other bits
  * for the same model and text. Results of machines or releases with the same number can be compared bit for bit. */
-#define CAPP_ARITHMETIC 1
+#define CAPP_ARITHMETIC 2
 
 /* ---- Status -------------------------------------------------------------------------------------------------- */
 

@@ -332,6 +332,7 @@ static const struct {
     {"values", case_values, {48, 256, 256}},
     {"attention", case_attention, {512, 9, 3, 64}}, /* SmolLM2, Gemma 3, a model of 7 billion */
     {"attention", case_attention, {2048, 9, 3, 64}},
+    {"attention", case_attention, {8000, 9, 3, 64}},
     {"attention", case_attention, {2048, 4, 1, 256}},
     {"attention", case_attention, {2048, 8, 2, 128}},
     {"rms_norm", case_rms_norm, {576}},

@@ -170,8 +170,8 @@ static float no_most(const float *x, size_t n) {
     return 0;
 }
 
-static void no_exps(float *s, size_t lo, size_t hi, float max, float *lanes) {
-    (void)s, (void)lo, (void)hi, (void)max, (void)lanes;
+static void no_exps(float *s, size_t lo, size_t hi, float top, float *lanes) {
+    (void)s, (void)lo, (void)hi, (void)top, (void)lanes;
 }
 
 /* A wave of attention: the last rows of each of several prompts. */

@@ -65,7 +65,12 @@ static void do_exps(const capp_kernels *k, size_t n) {
 }
 static void do_exps_coarse(const capp_kernels *k, size_t n) {
     const size_t low = n % 7 < n ? n % 7 : 0;
-    k->exps_coarse(out, low, n, capp_kernels_ref.most(out + low, n - low), out + MOST);
+    uint16_t y[MOST + LANES] = {0};
+    k->exps_coarse(y, out, low, n, capp_kernels_ref.most(out + low, n - low), out + MOST);
+    for (size_t i = 0; i < MOST; i++) {
+        const uint32_t bits = (uint32_t)y[i] << 16;
+        memcpy(out + i, &bits, sizeof bits);
+    }
 }
 static void do_values(const capp_kernels *k, size_t n) {
     k->values(out, MOST, in[0], MOST, ROWS, in[1], MOST, n, n % 37 + 1);

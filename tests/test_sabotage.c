@@ -43,8 +43,8 @@ static void bare_layer_norm(float *y, const float *x, const float *w, const floa
     honest->layer_norm(y, x, w, NULL, n, eps);
 }
 
-static void blind_exps(float *s, size_t lo, size_t hi, float max, float *lanes) { /* a row does not see itself */
-    honest->exps(s, lo, hi > lo + 1 ? hi - 1 : hi, max, lanes);
+static void blind_exps(float *s, size_t lo, size_t hi, float top, float *lanes) { /* a row does not see itself */
+    honest->exps(s, lo, hi > lo + 1 ? hi - 1 : hi, top, lanes);
 }
 
 static void late_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv,

@@ -26,6 +26,8 @@ double capp_pow(double x, double y);
 /* Sine and cosine of x, |x| < 2^50; NaN outside. */
 void capp_sin_cos(double x, double *sine, double *cosine);
 
+#define CAPP_LN2 0x1.62e42fefa39efp-1
+
 static inline double capp_double_of_bits(uint64_t bits) {
     double x;
     memcpy(&x, &bits, sizeof x);
@@ -56,7 +58,7 @@ static inline capp_pair capp_pair_choose(capp_pair_bits which, capp_pair yes, ca
 static inline capp_pair capp_pair_exp_bounded(capp_pair x) {
     const capp_pair zero = {0, 0}, magic = zero + 0x1.8p52; /* adding it rounds to an integer, left in the low bits */
     const capp_pair shifted = x * 0x1.71547652b82fep+0 + magic, n = shifted - magic;
-    const capp_pair r = x - n * 0x1.62e42fefa39efp-1;
+    const capp_pair r = x - n * CAPP_LN2;
     capp_pair p = zero + 1.0 / 40320;
     p = p * r + 1.0 / 5040;
     p = p * r + 1.0 / 720;

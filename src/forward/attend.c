@@ -31,9 +31,9 @@ void capp_attend_bias(const capp_attend *a, size_t head, float *s, size_t from, 
         capp_add_slope(s, w->alibi[head], depth - 1 - from, n);
 }
 
-float capp_attend_sink(const capp_attend *a, size_t head, float most) {
+float capp_attend_sink(const capp_attend *a, size_t head, float top) {
     if (!a->layer->sinks) return 0;
-    return (float)capp_pair_exp(capp_pair_of((double)(a->layer->sinks[head] - most)))[0];
+    return (float)capp_pair_exp(capp_pair_of((double)a->layer->sinks[head] - (double)top * CAPP_LN2))[0];
 }
 
 void capp_attend_finish(const capp_attend *a, size_t row, size_t head, float *out, float sum) {

@@ -1,5 +1,4 @@
-/* What attention in float32 (attention.c) and in bfloat16 (narrow_attention.c) have in common. Only they include this
- * header. */
+/* What attention.c, narrow_attention.c and attend.c share. Only they include this header. */
 #ifndef CAPP_FORWARD_ATTEND_H
 #define CAPP_FORWARD_ATTEND_H
 
@@ -39,13 +38,58 @@ size_t capp_attend_from(const capp_attend *a, size_t depth);
  * n - 1. */
 void capp_attend_bias(const capp_attend *a, size_t head, float *s, size_t from, size_t n, size_t depth);
 
-/* What the sink of `head`, a score without a value, adds to the sum of a softmax with this greatest score. */
-float capp_attend_sink(const capp_attend *a, size_t head, float most);
+/* The weight of the sink of `head`, a score without a value. */
+float capp_attend_sink(const capp_attend *a, size_t head, float top);
 
 /* Writes the output of a head, divided by the sum of its weights, to a row of the wave, in place of its q. */
 void capp_attend_finish(const capp_attend *a, size_t row, size_t head, float *out, float sum);
 
-/* Attention in bfloat16: the task of a tile and a head. */
-void capp_narrow_attention_task(void *attend, size_t task, int worker);
+/* Positions of a block. Before and after its scores there is room for those of a whole vector of keys. */
+enum { CAPP_ATTEND_BLOCK = 256, CAPP_ATTEND_SCORES = CAPP_ATTEND_BLOCK + 2 * CAPP_LANES };
+
+/* What a task works on. A query's weights are 2^(score log2(e) - top). */
+typedef struct capp_attend_work {
+    const capp_tile *tile;
+    const capp_products *products;
+    const capp_kernels *kernels;
+    size_t kv;          /* key-value head */
+    size_t deepest;     /* greatest depth of its rows */
+    bool tails;         /* some row has a tail */
+    size_t dk;          /* elements of a key */
+    const char *keys;   /* of the head: panels by slot */
+    const char *values; /* [slots][padded dv] */
+    char *q;            /* elements [rows * group][dk] */
+    float *s;           /* [rows * group][SCORES] scores; position at + i is element LANES + i */
+    float *out;         /* [rows * group][dv] */
+    float *lanes, *top; /* [rows * group][LANES] the sum of the weights; [rows * group] */
+    size_t common;      /* bfloat16: positions below it are in products of all rows: a multiple of a step */
+    size_t columns;     /* elements of a row of values, whole panels */
+    char *weights;      /* elements [rows * group][BLOCK] */
+    char *panels, *own; /* values of a block: elements [columns / LANES][positions][LANES]; by step for tails */
+} capp_attend_work;
+
+/* How a lane computes a block. */
+typedef struct capp_attend_lane {
+    /* The top of a query whose greatest score so far is `most`. */
+    float (*top)(float most);
+    /* Scores of the n keys from `slot` on, for queries first .. first + queries - 1, to s and s + SCORES ... It may
+     * change up to LANES - 1 numbers before and after a query's n scores. */
+    void (*scores)(const capp_attend_work *w, float *s, size_t slot, size_t n, size_t first, size_t queries);
+    /* Makes weights of a query's scores of positions at + from .. at + to - 1, adds them to its sum, and makes the
+     * block's other weights 0. */
+    void (*weigh)(const capp_attend_work *w, size_t query, size_t from, size_t to);
+    /* Adds the values of the block at position `at`, times their weights, to the outputs. */
+    void (*values)(const capp_attend *a, const capp_attend_work *w, capp_place spine, size_t at);
+} capp_attend_lane;
+
+extern const capp_attend_lane capp_attend_narrow; /* products of bfloat16 */
+
+static inline size_t capp_attend_least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static inline size_t capp_attend_most(size_t a, size_t b) {
+    return a > b ? a : b;
+}
 
 #endif

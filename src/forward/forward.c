@@ -64,7 +64,6 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->tile_rows = TILE_QUERIES / group;
     if (f->tile_rows < 4) f->tile_rows = 4;
     if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
-    f->score_stride = round_up(f->longest, CAPP_LANES) + 2 * CAPP_LANES;
     f->scratch_stride = larger(larger(1, h->streams) * h->width, h->side);
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;

@@ -3,8 +3,8 @@
  *
  *   wave.c       the layout of the wave's rows: slots, paths, attention tiles, head rows
  *   layers.c     embeddings, then layer by layer norms, products, attention, feed-forward part
- *   attention.c  attention over tree paths, in float32
- *   narrow_attention.c  the same in bfloat16
+ *   attention.c  attention over tree paths, with blocks in float32
+ *   narrow_attention.c  blocks in bfloat16
  *   mix.c        the parts of layers that have a state from token to token
  *   wkv.c        that of RWKV, and what its feed-forward part reads of the token before
  *   product.c    matrix products, from panels that are cached or packed when they are used
@@ -134,7 +134,7 @@ struct capp_forward {
     float *mixed;         /* [rows * experts_used][width] output of these rows; with several streams: LAuReL's */
     size_t inner_stride;
     float *scratch; /* [workers][scratch_stride] */
-    size_t scratch_stride, score_stride, tile_rows;
+    size_t scratch_stride, tile_rows;
     /* Head: */
     uint32_t *head_row;         /* [rows] row of the wave of head row i */
     uint32_t *head_node;        /* [rows] */
@@ -153,9 +153,8 @@ capp_status capp_wave_prepare(capp_forward *forward, const capp_tree *tree, cons
                               const capp_step *steps, size_t n, capp_error *err);
 void capp_attention(capp_forward *forward, size_t layer, const capp_tiles *tiles);
 
-/* Floats that a worker needs for attention; in bfloat16. */
+/* Floats that a worker needs for attention. */
 size_t capp_attention_floats(const capp_forward *forward, const capp_weights *weights);
-size_t capp_narrow_attention_floats(const capp_forward *forward, const capp_weights *weights);
 
 /* Keys and values of a head in the store of the wave. */
 static inline char *capp_store_keys(const capp_forward *f, const capp_layer *layer, size_t kv_head) {

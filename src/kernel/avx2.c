@@ -123,15 +123,18 @@ V v16 v_times_power(v16 p, v16 n) {
     return (v16){times_power(p.lo, n.lo), times_power(p.hi, n.hi)};
 }
 
-/* p * 2^64 has an exponent to which n can be added: only the product with 2^-64 rounds. For NaN, 0 is added. */
-V __m256 over_power(__m256 p, __m256 n) {
-    const __m256i raised = _mm256_castps_si256(_mm256_mul_ps(p, _mm256_set1_ps(0x1p64f)));
-    const __m256i changed = _mm256_add_epi32(raised, _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23));
-    return _mm256_mul_ps(_mm256_castsi256_ps(changed), _mm256_set1_ps(0x1p-64f));
+V void v_store_high(uint16_t *p, v16 v) {
+    const __m256i lo = _mm256_srli_epi32(_mm256_castps_si256(v.lo), 16);
+    const __m256i hi = _mm256_srli_epi32(_mm256_castps_si256(v.hi), 16);
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8));
 }
 
-V v16 v_over_power(v16 p, v16 n) {
-    return (v16){over_power(p.lo, n.lo), over_power(p.hi, n.hi)};
+V __m256 power(__m256 z) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(z), 23));
+}
+
+V v16 v_power(v16 z) {
+    return (v16){power(z.lo), power(z.hi)};
 }
 
 V float v_sum(v16 v) {

@@ -94,8 +94,12 @@ V v16 v_times_power(v16 p, v16 n) {
     return _mm512_scalef_ps(p, n);
 }
 
-V v16 v_over_power(v16 p, v16 n) {
-    return v_times_power(p, n);
+V void v_store_high(uint16_t *p, v16 v) {
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(v), 16)));
+}
+
+V v16 v_power(v16 z) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(z), 23));
 }
 
 V float v_sum(v16 v) {

@@ -28,6 +28,8 @@ enum { CAPP_MAX_STEP = 32 };
 enum { CAPP_BLOCK_K = 1024 }; /* 192 rows of this length are 768 KB of float32 */
 enum { CAPP_STRIP_ROWS = 48 };
 
+#define CAPP_LOG2E 0x1.715476p+0f /* log2(e) */
+
 /* X(name, return type, parameters, what it does) */
 #define CAPP_OP_MAP(X)                                                                                                 \
     /* y[i] = x[i] * w[i] / sqrt(mean(x^2) + eps), i < n; y may be x. (Zhang & Sennrich, arXiv 1910.07467) */          \
@@ -57,12 +59,13 @@ enum { CAPP_STRIP_ROWS = 48 };
        size_t n))                                                                                                      \
     /* The greatest x[i], i < n, n > 0. */                                                                             \
     X(most, float, (const float *x, size_t n))                                                                         \
-    /* s[i] = exp(s[i] - max) for lo <= i < hi, lo < hi, where max is at least s[i]. The other elements of the blocks  \
-     * of LANES that [lo, hi) touches become 0 (s covers these blocks). Adds element i of these blocks to              \
-     * lanes[i % LANES], in rising order; so a row may be cut into calls at multiples of LANES. */                     \
-    X(exps, void, (float *s, size_t lo, size_t hi, float max, float *lanes))                                           \
-    /* The same with exponentials that are rounded to 8 significant bits, as bfloat16 has. */                          \
-    X(exps_coarse, void, (float *s, size_t lo, size_t hi, float max, float *lanes))                                    \
+    /* s[i] = 2^t for t = s[i] CAPP_LOG2E - top, lo <= i < hi, lo < hi; 2^-125 for t < -125, NaN for NaN. top is so    \
+     * large that t is at most 1. The relative error is below (3 + |t|) 2^-24. The other elements of the blocks of     \
+     * LANES that [lo, hi) touches become 0 (s covers these blocks). Adds element i of these blocks to lanes[i %       \
+     * LANES], in rising order; so a row may be cut into calls at multiples of LANES. */                               \
+    X(exps, void, (float *s, size_t lo, size_t hi, float top, float *lanes))                                           \
+    /* The same, but rounded to 8 significant bits and written to y as bfloat16; the touched blocks of s are lost. */  \
+    X(exps_coarse, void, (uint16_t * y, float *s, size_t lo, size_t hi, float top, float *lanes))                      \
     /* Attention, a run of values: out[r][i] += sum over j < n of p[r][j] * v[j][i], i < d. v [n][ldv]. */             \
     X(values, void,                                                                                                    \
       (float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *v, size_t ldv, size_t d,          \

@@ -141,15 +141,13 @@ V v16 v_times_power(v16 p, v16 n) {
     EACH(times_power(p.q[i], n.q[i]));
 }
 
-/* p * 2^64 has an exponent to which n can be added: only the product with 2^-64 rounds. For NaN, 0 is added. */
-V float32x4_t over_power(float32x4_t p, float32x4_t n) {
-    const int32x4_t raised = vreinterpretq_s32_f32(vmulq_n_f32(p, 0x1p64f));
-    const int32x4_t changed = vaddq_s32(raised, vshlq_n_s32(vcvtnq_s32_f32(n), 23));
-    return vmulq_n_f32(vreinterpretq_f32_s32(changed), 0x1p-64f);
+V void v_store_high(uint16_t *p, v16 v) {
+    TRANSPOSE_UNROLL
+    for (int i = 0; i < REGISTERS; i++) vst1_u16(p + 4 * i, vshrn_n_u32(vreinterpretq_u32_f32(v.q[i]), 16));
 }
 
-V v16 v_over_power(v16 p, v16 n) {
-    EACH(over_power(p.q[i], n.q[i]));
+V v16 v_power(v16 z) {
+    EACH(vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(z.q[i]), 23)));
 }
 
 V float v_sum(v16 v) {
