@@ -159,7 +159,8 @@ def test_experts_that_ran_in_every_layer(bench, monkeypatch):
         assert big.fewest_experts(bench, "m", {"experts_run": ran, "expert_layers_run": 3, "head_rows": 1}) == fewest
 
 
-@pytest.mark.parametrize("unit, products", [("amx", {"accumulate_half", "accumulate_one", "accumulate_many", "multiply_panel"}),
+@pytest.mark.parametrize("unit, products", [("amx", {"accumulate_half_kept", "accumulate_kept", "accumulate_half", "accumulate_one", "accumulate_many",
+                                                     "multiply_panel"}),
                                             ("avx512bf16", {"tile_1", "tile_12", "multiply_panel"}), ("avx2", {"packed_1_4"})])
 def test_perf_counts_the_products_of_each_unit(build, unit, products):
     """The names of the kernels' functions, as perf shows them: products count, and what prepares them does not."""

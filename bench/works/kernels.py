@@ -12,7 +12,7 @@ import machine
 import tasks
 
 # Functions that multiply rows by packed weights, with their names in perf; what the compiler adds to one follows a dot.
-PRODUCTS = (r"^(packed|tile|fine)_\d|^(accumulate_(half|one|many)|load_part|store_part|split|widen|restore|multiply_panel|matmul|matmul_on)"
+PRODUCTS = (r"^(packed|tile|fine)_\d|^(accumulate_(half_kept|kept|half|one|many)|load_part|store_part|split|widen|restore|multiply_panel|matmul|matmul_on)"
             r"($|\.)")
 RATE = 999  # samples per second of each thread
 
