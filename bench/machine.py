@@ -30,11 +30,9 @@ def peaks(bench):
     if not os.path.exists(bench.kernels):
         bench.skip("the units' peaks and the roofline", f"no {bench.kernels}; `make bench` builds it")
         return totals
-    runs = [subprocess.Popen([bench.kernels, "all", "peak"], stdout=subprocess.PIPE, text=True) for _ in range(bench.threads)]
-    for run in runs:
-        for isa, precision, rate in re.findall(r"^(\S+) +(\S+) +peak +([0-9.]+) GFLOP/s", run.communicate()[0], re.M):
-            name = f"{isa} {precision}"
-            totals[name] = totals.get(name, 0) + float(rate)
+    text = subprocess.run([bench.kernels, "all", "peak", str(bench.threads)], capture_output=True, text=True, check=False).stdout
+    for isa, precision, rate in re.findall(r"^(\S+) +(\S+) +peak +([0-9.]+) GFLOP/s", text, re.M):
+        totals[f"{isa} {precision}"] = float(rate)
     return totals
 
 

@@ -1,5 +1,7 @@
-/* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP]]` prints, for each operation, shape and instruction set,
- * the rate of the best of several repeats and its share of the unit's measured peak. This is not a test. */
+/* Micro-benchmark of the kernels: `bench_kernels [ISA|all [OP|all [THREADS]]]` prints, for each operation, shape and
+ * instruction set, the rate of the best of several repeats and its share of the unit's measured peak. With THREADS, so
+ * many threads run the same case at once, each on its own data (400 MB), and rates and peaks are their sums. This is
+ * not a test. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/cpu.h"
@@ -11,6 +13,8 @@
 #include "lone.h"
 
 #include <float.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +24,43 @@ enum { MOST = 32 << 20 }; /* floats of the largest array */
 enum { MOST_TOKENS = 8192 };
 enum { STORED = 96 << 20 }; /* bytes of b before the blocks of case_few */
 
-static const capp_kernels *kernels;
-static const capp_products *products;
-static float *a, *b, *c; /* [MOST] each, 64-byte aligned */
-static size_t shape[4];  /* arguments of a case */
-static float share;      /* of `coarsen`: 0 for i16, FLT_MAX for i8 */
+enum { MOST_THREADS = 64 };
+
+static int threads = 1;
+static double parts[MOST_THREADS]; /* of a sum over all threads */
+
+/* What a thread works on. */
+static _Thread_local int self; /* 0: the thread that prints */
+static _Thread_local const capp_kernels *kernels;
+static _Thread_local const capp_products *products;
+static _Thread_local float *a, *b, *c; /* [MOST] each, 64-byte aligned */
+static _Thread_local size_t shape[4];  /* arguments of a case */
+static _Thread_local float share;      /* of `coarsen`: 0 for i16, FLT_MAX for i8 */
+
+/* Only one thread prints. */
+#define say(...) (self ? 0 : printf(__VA_ARGS__))
+
+/* Returns when all threads have come here. They do not sleep: what follows is to begin at once. */
+static void meet(void) {
+    static atomic_int here;
+    static atomic_uint round;
+    const unsigned now = atomic_load(&round);
+    if (atomic_fetch_add(&here, 1) + 1 == threads) {
+        atomic_store(&here, 0);
+        atomic_fetch_add(&round, 1);
+    }
+    while (atomic_load(&round) == now) (void)sched_yield();
+}
+
+/* The sum of x over all threads. */
+static double sum_of_all(double x) {
+    double sum = 0;
+    parts[self] = x;
+    meet();
+    for (int i = 0; i < threads; i++) sum += parts[i];
+    meet();
+    return sum;
+}
 
 /* This thread's own processor time: other programs that share the processor do not count. */
 static double now(void) {
@@ -104,7 +140,7 @@ static double case_unpack(void) {
 /* The same for a weight of a folder in layout shape[3]: 4 bits in groups of 128, or float8 with a scale for each row.
  */
 static double case_unpack_quant(void) {
-    static uint32_t groups[1024];
+    uint32_t groups[1024];
     const size_t k = shape[1], n = shape[2], nr = products->nr, bytes = products->panel_bytes(CAPP_TYPE_F32, k);
     const bool float8 = shape[3] == CAPP_QUANT_E4M3;
     for (size_t i = 0; i < k; i++) groups[i] = (uint32_t)(i / 128);
@@ -182,11 +218,11 @@ static double case_values(void) {
 }
 
 /* What case_attention works on: it is made when the case begins. */
-static capp_pool *pool;
-static capp_forward *forward;
-static lone layer;
+static _Thread_local capp_pool *pool;
+static _Thread_local capp_forward *forward;
+static _Thread_local lone layer;
 
-/* tokens, heads, heads of keys, dimensions: attention of the rows of a text, with one thread. */
+/* tokens, heads, heads of keys, dimensions: attention of the rows of a text, by one thread. */
 static double case_attention(void) {
     const size_t n = shape[0], width = shape[1] * shape[3];
     for (size_t i = 0; i < n; i++) memcpy(forward->t + i * forward->t_stride, a + i, width * sizeof *a);
@@ -195,8 +231,8 @@ static double case_attention(void) {
 }
 
 static void begin_attention(void) {
-    static capp_node nodes[MOST_TOKENS + 1];
-    static uint32_t order[MOST_TOKENS];
+    static _Thread_local capp_node nodes[MOST_TOKENS + 1];
+    static _Thread_local uint32_t order[MOST_TOKENS];
     const capp_shape of = {.heads = (uint16_t)shape[1],
                            .kv_heads = (uint16_t)shape[2],
                            .key = (uint16_t)shape[3],
@@ -361,16 +397,21 @@ static const struct {
     capp_quant_layout layout;
 } layouts[] = {{"GPTQ", CAPP_QUANT_GPTQ}, {"AWQ", CAPP_QUANT_AWQ}, {"float8", CAPP_QUANT_E4M3}};
 
-/* GFLOP/s: the best of at least three repeats, each at least a millisecond long, for about 0.15 s. */
+/* GFLOP/s of all threads: the best of at least three repeats, each at least a millisecond long, for about 0.15 s. All
+ * threads begin a repeat together. */
 static double measure(double (*run)(void)) {
-    double best = 0, start = now();
+    double best = 0, total = 0;
     size_t calls = 1;
-    for (int repeat = 0; repeat < 3 || now() - start < 0.15; repeat++) {
-        double operations = 0, before = now(), seconds;
+    for (int repeat = 0; repeat < 3 || total < 0.15 * threads; repeat++) {
+        double operations = 0, before, seconds;
+        meet();
+        before = now();
         for (size_t i = 0; i < calls; i++) operations += run();
         seconds = now() - before;
-        if (seconds < 1e-3) calls *= 2;
-        if (seconds > 0 && operations / seconds > best) best = operations / seconds;
+        const double rate = sum_of_all(seconds > 0 ? operations / seconds : 0), spent = sum_of_all(seconds);
+        if (spent < 1e-3 * threads) calls *= 2;
+        total += spent;
+        if (rate > best) best = rate;
     }
     return best * 1e-9;
 }
@@ -411,14 +452,14 @@ static void bench_unpack(void) {
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         shape[3] = types[t];
         const double weight = 1 / measure(case_unpack);
-        printf("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name,
-               "unpack", capp_type_get(types[t]).name, weight, 100 * weight / (weight + product));
+        say("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name, "unpack",
+            capp_type_get(types[t]).name, weight, 100 * weight / (weight + product));
     }
     for (size_t t = 0; products->unpack_quant && t < sizeof layouts / sizeof *layouts; t++) {
         shape[3] = layouts[t].layout;
         const double weight = 1 / measure(case_unpack_quant);
-        printf("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name,
-               "unpack", layouts[t].name, weight, 100 * weight / (weight + product));
+        say("%-10s %-4s %-12s %-20s %8.3f ns a weight %5.1f %% of 256 rows\n", kernels->name, products->name, "unpack",
+            layouts[t].name, weight, 100 * weight / (weight + product));
     }
 }
 
@@ -426,17 +467,18 @@ static void bench_unpack(void) {
 static void print_reading(const char *name, double rate) {
     const double panel = (double)products->panel_bytes(CAPP_TYPE_Q4_K, shape[1]);
     const double each = panel / (2.0 * (double)(shape[0] * shape[1] * products->nr));
-    printf("%-10s %-4s %-12s %-20s %8.1f GB/s of %.1f GB/s\n", kernels->name, name, "weights", "", rate * each,
-           measure(case_read));
+    say("%-10s %-4s %-12s %-20s %8.1f GB/s of %.1f GB/s\n", kernels->name, name, "weights", "", rate * each,
+        measure(case_read));
 }
 
 /* Runs all cases of the table for float32, or those of its other products. op: run only this one, unless NULL. */
 static void bench(const capp_products *of, const char *op, const char *name, float less) {
     share = less;
-    const double peak = capp_peak_gflops(kernels->name, share > 0 ? "i8" : of->name, 0.2);
+    meet();
+    const double peak = sum_of_all(capp_peak_gflops(kernels->name, share > 0 ? "i8" : of->name, 0.2));
     products = of;
     fill(b, MOST, 1.0f); /* panels of any element */
-    printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, name, "peak", "", peak);
+    say("%-10s %-4s %-12s %-20s %8.1f GFLOP/s\n", kernels->name, name, "peak", "", peak);
     for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
         char text[64];
         const bool few = !strcmp(cases[j].op, "few");
@@ -453,35 +495,60 @@ static void bench(const capp_products *of, const char *op, const char *name, flo
         const double rate = measure(cases[j].run);
         capp_rest(of);
         snprintf(text, sizeof text, "%zu %zu %zu %zu", shape[0], shape[1], shape[2], shape[3]);
-        printf("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,
-               100 * rate / peak);
+        say("%-10s %-4s %-12s %-20s %8.1f GFLOP/s %5.1f %%\n", kernels->name, name, cases[j].op, text, rate,
+            100 * rate / peak);
         if (cases[j].run == case_matmul && shape[3]) print_reading(name, rate);
     }
     if (!(share > 0) && (!op || !strcmp(op, "unpack"))) bench_unpack();
 }
 
-int main(int argc, char **argv) {
-    const size_t bytes = MOST * sizeof(float);
-    capp_error err;
-    if (capp_pool_open(&pool, 1, &err) != CAPP_OK) return fprintf(stderr, "%s\n", err.message), 1;
-    a = aligned_alloc(64, bytes), b = aligned_alloc(64, bytes), c = aligned_alloc(64, bytes);
-    if (!a || !b || !c) return fputs("out of memory\n", stderr), 1;
-    fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
+typedef struct choice {
+    const char *isa, *op; /* NULL: all */
+} choice;
+
+static void bench_tables(const choice *of) {
     for (size_t i = 0; (kernels = capp_kernels_at(i)) != NULL; i++) {
-        if (argc > 1 && strcmp(argv[1], "all") != 0 && strcmp(argv[1], kernels->name) != 0) continue;
+        if (of->isa && strcmp(of->isa, kernels->name) != 0) continue;
         if (!capp_cpu_request(kernels->needs)) {
-            printf("%s: this machine lacks it\n", kernels->name);
+            say("%s: this machine lacks it\n", kernels->name);
             continue;
         }
-        const char *op = argc > 2 ? argv[2] : NULL;
-        bench(kernels->f32, op, "f32", 0);
-        if (kernels->bf16) bench(kernels->bf16, op, "bf16", 0);
-        bench(kernels->i16, op, "i16", 0);
-        bench(kernels->i16, op, "mixed", 0.02F);
-        bench(kernels->i16, op, "i8", FLT_MAX);
+        bench(kernels->f32, of->op, "f32", 0);
+        if (kernels->bf16) bench(kernels->bf16, of->op, "bf16", 0);
+        bench(kernels->i16, of->op, "i16", 0);
+        bench(kernels->i16, of->op, "mixed", 0.02F);
+        bench(kernels->i16, of->op, "i8", FLT_MAX);
     }
+}
+
+static void work(void *choice_of, size_t task, int worker) {
+    const size_t bytes = MOST * sizeof(float);
+    capp_error err;
+    (void)task;
+    self = worker;
+    if (capp_pool_open(&pool, 1, &err) != CAPP_OK) exit((fprintf(stderr, "%s\n", err.message), 1));
+    a = aligned_alloc(64, bytes), b = aligned_alloc(64, bytes), c = aligned_alloc(64, bytes);
+    if (!a || !b || !c) exit((fputs("out of memory\n", stderr), 1));
+    fill(a, MOST, 2.0f), fill(b, MOST, 1.0f), fill(c, MOST, 1.0f);
+    bench_tables(choice_of);
     capp_forward_free(forward);
     capp_pool_free(pool);
     free(a), free(b), free(c);
+}
+
+static const char *chosen(int argc, char **argv, int i) {
+    return argc > i && strcmp(argv[i], "all") != 0 ? argv[i] : NULL;
+}
+
+int main(int argc, char **argv) {
+    choice of = {chosen(argc, argv, 1), chosen(argc, argv, 2)};
+    threads = argc > 3 ? atoi(argv[3]) : 1;
+    if (argc > 4 || threads < 1 || threads > MOST_THREADS)
+        return fprintf(stderr, "usage: bench_kernels [ISA|all [OP|all [THREADS]]], 1 to %d threads\n", MOST_THREADS), 2;
+    capp_error err;
+    capp_pool *team; /* every thread takes one task, because a task ends after all have begun */
+    if (capp_pool_open(&team, threads, &err) != CAPP_OK) return fprintf(stderr, "%s\n", err.message), 1;
+    capp_pool_run(team, work, &of, (size_t)threads);
+    capp_pool_free(team);
     return 0;
 }

@@ -10,10 +10,10 @@ extern const capp_products emulated_tiles;
 extern const capp_products emulated_bfmmla;
 extern const capp_products emulated_integers;
 
-/* What the emulated tiles did since the last reset, in all threads: configurations, loads and the rows that were
- * loaded, dots and their rows. And the threads whose tiles are configured now. */
+/* What the emulated tiles did since the last reset, in all threads: configurations, loads, those of them that were
+ * streamed, and the rows that were loaded, dots and their rows. And the threads whose tiles are configured now. */
 typedef struct tile_counts {
-    size_t configurations, open, loads, lines, dots, rows;
+    size_t configurations, open, loads, streamed, lines, dots, rows;
 } tile_counts;
 
 tile_counts emulated_tile_counts(void);

@@ -14,15 +14,15 @@ static __thread struct {
     bool configured;
 } unit;
 
-static struct { atomic_size_t configurations, open, loads, lines, dots, rows; } counted;
+static struct { atomic_size_t configurations, open, loads, streamed, lines, dots, rows; } counted;
 
 tile_counts emulated_tile_counts(void) {
-    return (tile_counts){counted.configurations, counted.open, counted.loads,
+    return (tile_counts){counted.configurations, counted.open, counted.loads, counted.streamed,
                          counted.lines,          counted.dots, counted.rows};
 }
 
 void emulated_tiles_reset(void) {
-    counted.configurations = counted.loads = counted.lines = counted.dots = counted.rows = 0;
+    counted.configurations = counted.loads = counted.streamed = counted.lines = counted.dots = counted.rows = 0;
 }
 
 static size_t rows_of(int tile) {
@@ -63,6 +63,7 @@ static void t_load(int tile, const void *p, size_t stride) {
 }
 
 static void t_stream(int tile, const void *p, size_t stride) {
+    counted.streamed++;
     t_load(tile, p, stride);
 }
 

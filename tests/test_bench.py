@@ -159,8 +159,9 @@ def test_experts_that_ran_in_every_layer(bench, monkeypatch):
         assert big.fewest_experts(bench, "m", {"experts_run": ran, "expert_layers_run": 3, "head_rows": 1}) == fewest
 
 
-@pytest.mark.parametrize("unit, products", [("amx", {"accumulate_half", "accumulate_one", "accumulate_many", "multiply_panel"}),
-                                            ("avx512bf16", {"tile_1", "tile_12", "multiply_panel"}), ("avx2", {"packed_1_4"})])
+@pytest.mark.parametrize("unit, products", [("amx", {"accumulate_half_kept", "accumulate_kept", "accumulate_half", "accumulate_one", "accumulate_many",
+                                                     "multiply_panel"}),
+                                            ("avx512bf16", {"tile_1", "tile_12", "multiply_panel"}), ("avx2", {"packed_1_4", "spread_1_4", "narrow_1_4"})])
 def test_perf_counts_the_products_of_each_unit(build, unit, products):
     """The names of the kernels' functions, as perf shows them: products count, and what prepares them does not."""
     library = build / f"libkernel_{unit}.a"
@@ -172,6 +173,30 @@ def test_perf_counts_the_products_of_each_unit(build, unit, products):
     counted = {name for name in names if re.search(kernels.PRODUCTS, name)}
     assert products <= counted
     assert not counted & {"narrow", "pack", "put_rows", "put_column", "scores", "values", "exps", "rest"}
+
+
+def test_operations_of_attention_count(bench, tiny_model, capp, tmp_path):
+    """Products and attention together are what the rows need, if nothing runs twice."""
+    path, model = bench.write(ROWS), Path(tiny_model).stem
+    need = flops.needed(bench, model, path)
+    products, attention = kernels.operations(bench, model, path, {"tokens_computed": need["tokens"], "head_rows": need["head_rows"]})
+    assert products + attention == need["flops"] and attention > 0
+
+
+def test_attention_has_its_own_peak():
+    peaks = {"amx bf16": 2000, "amx f32": 100, "amx i16": 400}
+    assert kernels.least_seconds(4e12, 2e12, "amx bf16", peaks, 2) == pytest.approx(2 * 3)
+    assert kernels.least_seconds(4e12, 2e12, "amx i16", peaks, 2) == pytest.approx(2 * (10 + 20))
+    assert kernels.least_seconds(4e12, 2e12, "avx2 i8", peaks, 2) is None
+
+
+def test_kernels_of_several_threads(build):
+    """All threads run a case; one prints."""
+    program = build / "tests/bench_kernels"
+    text = subprocess.run([program, "ref", "scale", "2"], capture_output=True, text=True, check=True).stdout
+    assert [float(rate) > 0 for rate in re.findall(r"^ref +f32 +(?:peak|scale) .* ([0-9.]+) GFLOP/s", text, re.M)] == [True, True]
+    for threads in ("0", "65", "x"):
+        assert subprocess.run([program, "ref", "scale", threads], capture_output=True).returncode == 2
 
 
 def test_only_keeps_the_other_points(bench, monkeypatch, tmp_path):

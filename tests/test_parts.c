@@ -26,7 +26,7 @@ typedef enum how {
     ROUNDED_PARTS = WAYS
 } how;
 
-enum { STRIP_OF_TILES = 96 };
+enum { STRIP_OF_TILES = 256 };
 
 static capp_products cut;
 static const capp_products *uncut;

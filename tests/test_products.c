@@ -381,6 +381,17 @@ TEST(tiles_are_configured_once_a_task_and_loaded_once_a_dot) {
     }
 }
 
+/* What is read again stays in the first-level cache: the panel while many rows pass, up to 32 rows while panels pass. A
+ * product as small as attention's streams nothing, because both stay. */
+TEST(tiles_stream_what_is_not_read_again) {
+    CHECK(counts_of(48, 64, 1).streamed == 0 && counts_of(3, 256, 1).streamed == 0);
+    for (size_t m = 1; m <= 200; m += 15) {
+        enum { K = 512, STEPS = K / 32 };
+        const size_t blocks = (m + 31) / 32, rows = STEPS * blocks * (m > 16 ? 2 : 1);
+        CHECK(counts_of(m, K, 1).streamed == (m > 32 ? rows : STEPS * 2));
+    }
+}
+
 /* Cycles that a row takes: a dot takes one for each of its rows; two lines are loaded in one. */
 static double cycles_of_a_row(size_t m) {
     enum { K = 96, STEPS = K / 32 };

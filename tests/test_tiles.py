@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import count_instructions  # noqa: E402
 
-LOADS = {"accumulate_half": 3, "accumulate_one": 4, "accumulate_many": 4}
+LOADS = {"accumulate_half_kept": 3, "accumulate_kept": 4, "accumulate_half": 3, "accumulate_one": 4, "accumulate_many": 4}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def test_the_streamed_tiles_are_those_that_are_not_read_again(build, counted):
     def streamed(function):
         return [line.split("%")[-1] for line in count_instructions.round_of(build, counted[function][0]) if "tileloaddt1" in line]
     assert streamed("accumulate_many") == ["tmm4", "tmm5"]
+    assert streamed("accumulate_kept") == streamed("accumulate_half_kept") == []
     assert streamed("accumulate_one") == streamed("accumulate_half") == ["tmm6", "tmm7"]
 
 

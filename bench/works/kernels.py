@@ -1,5 +1,5 @@
 """The matrix products: the share of a unit's peak that bench_kernels reaches at the engine's shapes, and, where perf
-works, the share that the products reach inside a run of the engine."""
+works, the share that the products, attention's included, reach inside a run of the engine."""
 import os
 import re
 import shutil
@@ -12,7 +12,7 @@ import machine
 import tasks
 
 # Functions that multiply rows by packed weights, with their names in perf; what the compiler adds to one follows a dot.
-PRODUCTS = (r"^(packed|tile|fine)_\d|^(accumulate_(half|one|many)|load_part|store_part|split|widen|restore|multiply_panel|matmul|matmul_on)"
+PRODUCTS = (r"^(packed|spread|narrow|tile|fine)_\d|^(accumulate_(half_kept|kept|half|one|many)|load_part|store_part|split|widen|restore|multiply_panel|matmul|matmul_on)"
             r"($|\.)")
 RATE = 999  # samples per second of each thread
 
@@ -31,6 +31,23 @@ def samples(report):
     return {name: int(period) * 1e-9 for period, name in re.findall(r"^ *(\d+) +\[.\] (\S+)", report, re.M)}
 
 
+def operations(bench, model, path, facts):
+    """(products, attention): the operations of a run over the rows of a file, by the tokens that it computed."""
+    shape = flops.shape(bench, model)
+    count = flops.tree(engine.token_ids(bench, model, path))
+    attention = shape.flops(**count) - shape.flops(count["tokens"], count["head_rows"], 0, 0)
+    return (shape.flops(facts["tokens_computed"], facts["head_rows"], 0, 0),
+            attention * facts["tokens_computed"] / count["tokens"])
+
+
+def least_seconds(products, attention, unit, peaks, threads):
+    """The processor time of all threads at the peak of the units, or None if it was not measured. Attention has the unit of the
+    products only in float32 and bfloat16."""
+    isa, scoring = unit.split()
+    rates = [peaks.get(unit), peaks.get(f"{isa} {'bf16' if scoring == 'bf16' else 'f32'}")]
+    return threads * 1e-9 * sum(work / rate for work, rate in zip((products, attention), rates)) if all(rates) else None
+
+
 def inside(bench, model, path):
     """The processor time of the products in one run, and their share of the unit's peak."""
     if not shutil.which("perf"):
@@ -46,13 +63,12 @@ def inside(bench, model, path):
     seconds = sum(s for name, s in found.items() if re.search(PRODUCTS, name))
     if not seconds:
         raise base.Skip("perf saw no function of the matrix products: see PRODUCTS in bench/works/kernels.py")
-    shape = flops.shape(bench, model)
-    work = shape.flops(facts["tokens_computed"], facts["head_rows"], 0, 0)
+    work = operations(bench, model, path, facts)
     unit = engine.facts_of(facts, bench.precision)["isa"]
-    peak = machine.peaks(bench).get(unit)
+    least = least_seconds(*work, unit, machine.peaks(bench), bench.threads)
     return {"model": model, "isa": unit, "processor_seconds": seconds, "run_seconds": facts["seconds"],
-            "share_of_time": seconds / (facts["seconds"] * bench.threads), "flops": work,
-            "share_of_peak": work / seconds / (peak / bench.threads * 1e9) if peak else None,
+            "share_of_time": seconds / (facts["seconds"] * bench.threads), "flops": sum(work),
+            "share_of_peak": least / seconds if least else None,
             "functions": dict(sorted(found.items(), key=lambda x: -x[1])[:12])}
 
 
