@@ -202,6 +202,7 @@ format:
 	@tools/setup.sh format
 	@clang-format -i $(SOURCES)
 
+# clang-tidy reads the files that build-debug compiles: the kernels of another processor need its flags and headers.
 # The suppressions are for false positives of cppcheck 2.10: an address that is kept only during a call, a loop that it
 # believes may not run, and readdir, which is safe with a DIR of one's own.
 lint: setup build-debug/build.ninja
@@ -209,6 +210,7 @@ lint: setup build-debug/build.ninja
 	@ninja -C build-debug build.ninja >/dev/null
 	@clang-format --dry-run --Werror $(SOURCES)
 	@"$$(tools/venv.sh tools/lint_requirements.txt)" -m mypy
-	@echo $(filter src/%.c cli/%.c examples/%.c,$(SOURCES)) | xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build-debug
+	@grep -Po '"file": "\.\./\K(src|cli|server|examples)/[^"]*\.c' build-debug/compile_commands.json | sort -u | \
+	    xargs -P $$(nproc) -n 4 clang-tidy --quiet -p build-debug
 	@cppcheck --quiet --std=c17 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	    --suppress=autoVariables --suppress=invalidFunctionArg --suppress=readdirCalled --library=posix -DCAPP_BUILDING -D__x86_64__ -D__GNUC__ -Iinclude -Isrc src cli examples
+	    --suppress=autoVariables --suppress=invalidFunctionArg --suppress=readdirCalled --library=posix -DCAPP_BUILDING -D__x86_64__ -D__GNUC__ -Iinclude -Isrc src cli server examples

@@ -21,7 +21,7 @@ NAMES = {"smollm2": "SmolLM2 Q4_1", "smollm2-Q8_0": "SmolLM2 Q8_0", "7b": "7B Q4
 HEAD = """# Performance
 
 How fast is capp, how much memory does it use, and on which machine? This page compares it with CAPPr, transformers and llama.cpp.
-All numbers are measured. `make bench` repeats the measurement; results on other machines differ.
+All times are measured. `make bench` repeats the measurement; results on other machines differ. For ARM, instructions are counted.
 [How it is measured](#how-it-is-measured) is at the end.
 """
 
@@ -49,9 +49,9 @@ of more than 6 bits (Q8_0, IQ4_NL, IQ4_XS) runs in i16. So does a model of less 
 | ARM with I8MM | neoni8mm | i16 | f32 |
 | ARM with I8MM and BF16 | neonbf16 | bf16, i16 | bf16, f32 |
 
-The choices follow the rates of each precision, which "Precisions" shows for each machine above. AMD's VDPBF16PS does 2.0 times the
-operations of float32, that of the Intel processor (family 6, model 207) half of them. AMX was not measured for this table; ARM was
-counted ([ARM](#arm)).
+The choices follow measured rates of each precision (`make bench WORK=lanes`). AMD's VDPBF16PS does 2.0 times the operations of
+float32. That of the Intel processor (family 6, model 207) does half of them, so capp multiplies bfloat16 with instructions of float32
+there. AMX was not measured for this table; ARM was counted ([ARM](#arm)).
 
 On that Intel processor, whose AMX is hidden, i16 (`--isa avx512vnni`) was compared with float32 on 6,660 rows of each model: the 500
 of COPA, plain, and the 3,080 of Banking77, plain and with the classes listed. 2 decisions of SmolLM2 differ, with gaps of 0.0009
@@ -78,7 +78,7 @@ integers multiply each of an activation's two digits.
 
 - The loop of float32 has 8 loads beside its 24 products, and 6 instructions that count and move pointers. A processor with two
   multiplying units needs 12 cycles for the products, and one that decodes 4 instructions a cycle delivers the 38 in 9.5.
-  Nothing goes to the stack, in the loop of bfloat16 neither.
+  Neither this loop nor that of bfloat16 uses the stack.
 - Integers are scaled after each block of 32 inputs, which takes 64 instructions of a round. Their sums and those in float32
   do not fit the registers together: 181 (SMULL), 66 (SDOT) and 101 (SMMLA) instructions use the stack.
 - SUDOT, which the integer products of I8MM used before, took 593 instructions for the same round. SMMLA takes 439, so it
@@ -91,7 +91,8 @@ elsewhere. Decisions are those of i16 or float32, as on every machine. On COPA (
 instruction sets whose lanes have the same bits: with NEON alone, 2 rows were scored again in i16; with SDOT and SMMLA there
 is one lane; no decision differed from float32's. BFMMLA has bits of its own, and its emulation is slow, so it has scored no
 more than 3 rows: none was close, and no decision differed. The log-probabilities of their 33 tokens differ from float32's by
-0.0111 on average and by at most 0.031; with VDPBF16PS it is 0.0109 and 0.030 (measured when attention was in float32). So `auto` uses the same margin for both.
+0.0111 on average and by at most 0.031; with VDPBF16PS it is 0.0109 and 0.030 (measured when attention was in float32). So `auto`
+uses the same margin for both.
 """
 
 METHOD = """## How it is measured

@@ -15,8 +15,8 @@ static bool find_model(request *r, const char *address, failure *f) {
     if (!field_string(r->json, "model", &name, f)) return false;
     if (!r->json && address) name = capp_str_of(address);
     for (size_t i = 0; i < s->options->n_models; i++)
-        if ((!name.data && s->options->n_models == 1) ||
-            (name.size == strlen(s->models[i].name) && !memcmp(name.data, s->models[i].name, name.size))) {
+        if (name.data ? name.size == strlen(s->models[i].name) && !memcmp(name.data, s->models[i].name, name.size)
+                      : s->options->n_models == 1) {
             r->model = &s->models[i];
             return true;
         }

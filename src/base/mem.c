@@ -55,6 +55,16 @@ void capp_free(void *p) {
     if (p) allocator.free_fn(p);
 }
 
+void *capp_callback_new(size_t bytes, void *unused) {
+    (void)unused;
+    return capp_new(bytes, 1);
+}
+
+void capp_callback_free(void *p, void *unused) {
+    (void)unused;
+    capp_free(p);
+}
+
 /* The pointer that the allocator gave stands just before the aligned block. */
 void *capp_aligned_new(size_t n, size_t size) {
     size_t bytes;

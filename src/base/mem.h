@@ -17,6 +17,10 @@ void *capp_renew(void *p, size_t n, size_t size);
 void *capp_aligned_new(size_t n, size_t size);
 void capp_aligned_delete(void *p);
 
+/* For libraries that call functions of their caller, with its data, for memory. */
+void *capp_callback_new(size_t bytes, void *unused);
+void capp_callback_free(void *p, void *unused);
+
 /* array: address of a pointer to *capacity elements of size bytes (or of a NULL). Makes room for at least need
  * elements; grows by half. Returns false and changes nothing if there is not enough memory. */
 bool capp_grow(void *array, size_t *capacity, size_t need, size_t size);

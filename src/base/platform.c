@@ -47,6 +47,7 @@ uint64_t capp_resident_bytes(const void *address, size_t size) {
 
 bool capp_map_zeros(void *address, size_t size) {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    /* cppcheck-suppress leakReturnValNotUsed */
     return mmap(address, size, PROT_READ, flags, -1, 0) != MAP_FAILED;
 }
 

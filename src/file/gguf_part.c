@@ -147,29 +147,31 @@ static capp_status read_name(reader *r, capp_str *out, const char *what, size_t 
     return CAPP_OK;
 }
 
-/* ---- Metadata ------------------------------------------------------------------------------------------------ */
-
-static capp_status fail_key(const reader *r, capp_status st, capp_str key, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static capp_status fail_key(const reader *r, capp_status st, capp_str key, const char *format, ...) {
+/* what: "tensor" or "metadata key". */
+static capp_status fail_named(const reader *r, capp_status st, const char *what, capp_str name, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+static capp_status fail_named(const reader *r, capp_status st, const char *what, capp_str name, const char *format,
+                              ...) {
     char text[300];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return capp_fail(r->err, st, "%s: metadata key %.*s %s", r->path, GGUF_ARG(key), text);
+    return capp_fail(r->err, st, "%s: %s %.*s %s", r->path, what, GGUF_ARG(name), text);
 }
 
+/* ---- Metadata ------------------------------------------------------------------------------------------------ */
+
 static capp_status fail_cut_value(const reader *r, capp_str key) {
-    return fail_key(r, CAPP_EFORMAT, key,
-                    "has a value that extends beyond the end of the file (%zu bytes): the file is truncated or "
-                    "damaged; download it again",
-                    r->c.size);
+    return fail_named(r, CAPP_EFORMAT, "metadata key", key,
+                      "has a value that extends beyond the end of the file (%zu bytes): the file is truncated or "
+                      "damaged; download it again",
+                      r->c.size);
 }
 
 static capp_status fail_kind(const reader *r, capp_str key, uint32_t kind) {
-    return fail_key(r, CAPP_EUNSUPPORTED, key,
-                    "has unknown value type %u: the file is damaged, or newer than this version of capp", kind);
+    return fail_named(r, CAPP_EUNSUPPORTED, "metadata key", key,
+                      "has unknown value type %u: the file is damaged, or newer than this version of capp", kind);
 }
 
 static capp_status read_string_array(reader *r, capp_gguf_value *v) {
@@ -188,7 +190,8 @@ static capp_status read_array(reader *r, capp_gguf_value *v) {
     v->element = (capp_gguf_kind)element;
     v->bytes = r->c.data + r->c.at;
     if (element == CAPP_GGUF_ARRAY)
-        return fail_key(r, CAPP_EUNSUPPORTED, v->key, "is an array of arrays, which capp does not support");
+        return fail_named(r, CAPP_EUNSUPPORTED, "metadata key", v->key,
+                          "is an array of arrays, which capp does not support");
     if (element == CAPP_GGUF_STRING) return read_string_array(r, v);
     size_t bytes = capp_gguf_kind_bytes(element);
     if (!bytes) return fail_kind(r, v->key, element);
@@ -213,8 +216,8 @@ static capp_status read_value(reader *r, capp_gguf_item *item) {
         if (!bytes) return fail_kind(r, v->key, kind);
         const unsigned char *p = capp_cursor_take(&r->c, bytes);
         if (p && kind == CAPP_GGUF_BOOL && *p > 1)
-            return fail_key(r, CAPP_EFORMAT, v->key,
-                            "is %u, expected true or false (1 or 0): the file is damaged; download it again", *p);
+            return fail_named(r, CAPP_EFORMAT, "metadata key", v->key,
+                              "is %u, expected true or false (1 or 0): the file is damaged; download it again", *p);
     }
     return r->c.failed ? fail_cut_value(r, v->key) : CAPP_OK;
 }
@@ -234,23 +237,12 @@ static capp_status read_metadata(reader *r, capp_gguf_part *part) {
     if (!capp_names_build(&part->keys, part->items, sizeof *part->items, n, &duplicate))
         return capp_fail(r->err, CAPP_ENOMEM, "%s: out of memory for its metadata", r->path);
     if (duplicate != CAPP_NO_NAME)
-        return fail_key(r, CAPP_EFORMAT, part->items[duplicate].value.key,
-                        "occurs twice: the file is damaged; convert the model again");
+        return fail_named(r, CAPP_EFORMAT, "metadata key", part->items[duplicate].value.key,
+                          "occurs twice: the file is damaged; convert the model again");
     return CAPP_OK;
 }
 
 /* ---- Tensors ------------------------------------------------------------------------------------------------- */
-
-static capp_status fail_tensor(const reader *r, capp_status st, capp_str name, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static capp_status fail_tensor(const reader *r, capp_status st, capp_str name, const char *format, ...) {
-    char text[300];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return capp_fail(r->err, st, "%s: tensor %.*s %s", r->path, GGUF_ARG(name), text);
-}
 
 static capp_status read_alignment(const reader *r, const capp_gguf_part *part, uint64_t *alignment) {
     const capp_gguf_value *v = capp_gguf_part_find(part, "general.alignment");
@@ -258,8 +250,8 @@ static capp_status read_alignment(const reader *r, const capp_gguf_part *part, u
     if (!v) return CAPP_OK;
     if (!capp_gguf_value_u64(v, alignment) || !*alignment || *alignment & (*alignment - 1) ||
         *alignment > MOST_ALIGNMENT)
-        return fail_key(r, CAPP_EFORMAT, v->key,
-                        "is not a power of two from 1 to %d: the file is damaged; download it again", MOST_ALIGNMENT);
+        return fail_named(r, CAPP_EFORMAT, "metadata key", v->key,
+                          "is not a power of two from 1 to %d: the file is damaged; download it again", MOST_ALIGNMENT);
     return CAPP_OK;
 }
 
@@ -267,25 +259,25 @@ static capp_status read_alignment(const reader *r, const capp_gguf_part *part, u
 static capp_status measure_tensor(const reader *r, capp_tensor *t) {
     capp_type_info type = capp_type_get(t->type);
     if (!type.name || t->type >= CAPP_FIRST_FOREIGN_TYPE)
-        return fail_tensor(r, CAPP_EUNSUPPORTED, t->name,
-                           "has unknown type %u; convert the model to another type, such as Q8_0", t->type);
+        return fail_named(r, CAPP_EUNSUPPORTED, "tensor", t->name,
+                          "has unknown type %u; convert the model to another type, such as Q8_0", t->type);
     t->elements = 1;
     for (uint32_t d = 0; d < t->n_dims; d++) {
         if (!t->dims[d])
-            return fail_tensor(r, CAPP_EFORMAT, t->name,
-                               "has a dimension of 0: the file is damaged; download it again");
+            return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                              "has a dimension of 0: the file is damaged; download it again");
         if (__builtin_mul_overflow(t->elements, t->dims[d], &t->elements) || t->elements > INT64_MAX)
-            return fail_tensor(r, CAPP_EFORMAT, t->name,
-                               "has more than 2^63 elements: the file is damaged; download it again");
+            return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                              "has more than 2^63 elements: the file is damaged; download it again");
     }
     if (t->dims[0] % type.block_elems)
-        return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "has rows of %llu elements, which is not a multiple of %zu, the block size of %s: the file "
-                           "is damaged; convert the model again",
-                           (unsigned long long)t->dims[0], type.block_elems, type.name);
+        return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                          "has rows of %llu elements, which is not a multiple of %zu, the block size of %s: the file "
+                          "is damaged; convert the model again",
+                          (unsigned long long)t->dims[0], type.block_elems, type.name);
     if (__builtin_mul_overflow(t->elements / type.block_elems, (uint64_t)type.block_bytes, &t->bytes))
-        return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "has more than 2^64 bytes: the file is damaged; download it again");
+        return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                          "has more than 2^64 bytes: the file is damaged; download it again");
     return CAPP_OK;
 }
 
@@ -294,8 +286,8 @@ static capp_status read_tensor(reader *r, capp_tensor *t, uint64_t *offset, size
     if (st != CAPP_OK) return st;
     t->n_dims = capp_cursor_u32(&r->c);
     if (!r->c.failed && (t->n_dims < 1 || t->n_dims > 4))
-        return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "has %u dimensions, expected 1 to 4: the file is damaged; download it again", t->n_dims);
+        return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                          "has %u dimensions, expected 1 to 4: the file is damaged; download it again", t->n_dims);
     for (uint32_t d = 0; d < 4; d++) t->dims[d] = d < t->n_dims ? capp_cursor_u64(&r->c) : 1;
     t->type = capp_cursor_u32(&r->c);
     *offset = capp_cursor_u64(&r->c);
@@ -305,17 +297,16 @@ static capp_status read_tensor(reader *r, capp_tensor *t, uint64_t *offset, size
 /* offset: where t begins, counted from the beginning of the data of all tensors. */
 static capp_status place_tensor(const reader *r, capp_tensor *t, uint64_t begin, uint64_t offset, uint64_t alignment) {
     if (offset % alignment)
-        return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "begins at %llu, which is not a multiple of the file's alignment %llu: the file is damaged; "
-                           "download it again",
-                           (unsigned long long)offset, (unsigned long long)alignment);
+        return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                          "begins at %llu, which is not a multiple of the file's alignment %llu: the file is damaged; "
+                          "download it again",
+                          (unsigned long long)offset, (unsigned long long)alignment);
     uint64_t size = r->c.size;
     if (begin > size || offset > size - begin || t->bytes > size - begin - offset)
-        return fail_tensor(r, CAPP_EFORMAT, t->name,
-                           "has %llu bytes of data at offset %llu, beyond the end of the file (%llu bytes): the file "
-                           "is truncated or damaged; download it again",
-                           (unsigned long long)t->bytes, (unsigned long long)(begin + offset),
-                           (unsigned long long)size);
+        return fail_named(r, CAPP_EFORMAT, "tensor", t->name,
+                          "has %llu bytes of data at offset %llu, beyond the end of the file (%llu bytes): the file "
+                          "is truncated or damaged; download it again",
+                          (unsigned long long)t->bytes, (unsigned long long)(begin + offset), (unsigned long long)size);
     t->data = r->c.data + begin + offset;
     return CAPP_OK;
 }
@@ -333,8 +324,8 @@ static capp_status check_apart(const reader *r, const capp_gguf_part *part, cons
     for (size_t i = 0; i + 1 < part->n_tensors; i++) {
         const capp_tensor *t = order[i], *next = order[i + 1];
         if ((uint64_t)((const char *)next->data - (const char *)t->data) < t->bytes)
-            return fail_tensor(
-                r, CAPP_EFORMAT, next->name,
+            return fail_named(
+                r, CAPP_EFORMAT, "tensor", next->name,
                 "begins inside tensor %.*s of type %s: the file is damaged, or a program wrote it that uses another "
                 "number for this type; download it again, or convert the model with llama.cpp's tools",
                 (int)t->name.size, t->name.data, capp_type_get(t->type).name);

@@ -49,6 +49,7 @@ static capp_jinja_value evaluate_call(capp_jinja_run *run, const capp_jinja_node
     if (run->status != CAPP_OK || !evaluate_arguments(run, node->body, &args)) return nothing;
     run->line = node->line;
     switch (callee.kind) {
+    /* cppcheck-suppress returnDanglingLifetime */
     case CAPP_JINJA_MACRO: return run->call_macro(run, callee.macro, &args);
     case CAPP_JINJA_METHOD: return capp_jinja_call_method(run, callee.method, &args);
     case CAPP_JINJA_FUNCTION: return capp_jinja_call_function(run, callee.function, &args);

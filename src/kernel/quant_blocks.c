@@ -60,10 +60,12 @@ static void put_numbers(unsigned char *to, const uint8_t *numbers, unsigned bits
         return;
     }
     if (bits == 4) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): to_bytes writes all numbers */
         for (size_t i = 0; i < 16; i++) to[i] = (unsigned char)(numbers[i] | numbers[i + 16] << 4);
         return;
     }
     memset(to, 0, LEAST * bits / 8);
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): to_bytes writes all numbers */
     for (size_t i = 0; i < LEAST; i++) to[i / 16 * 4 + i % 4] |= (unsigned char)((numbers[i] & 3) << i / 4 % 4 * 2);
     for (size_t i = 0; i < LEAST && bits == 3; i++) to[8 + i % 4] |= (unsigned char)(numbers[i] >> 2 << i / 4);
 }

@@ -190,6 +190,7 @@ static capp_status bind_tables(binder *b) {
         return capp_fail(b->err, CAPP_EFORMAT,
                          "%s: tensor %s has %u rows, but vocab_size in config.json is %g; download the model again",
                          capp_source_path(b->s), name, h->vocabulary, vocabulary);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): capp_bind_shape fails if it is NULL */
     w->tokens_dequant = capp_dequant(w->tokens->type);
     const capp_piece in = {{CAPP_PART_PROJECT_IN, 0, 0}, h->width}, out = {{CAPP_PART_PROJECT_OUT, 0, 0}, h->embedded};
     if (h->embedded != h->width &&

@@ -63,6 +63,7 @@ static capp_status expert_rows(binder *b, place p, size_t n, size_t k, const cap
     bool turned = is_turned(b, p);
     uint64_t width = turned ? n : k, rows = turned ? k : n;
     bool listed = b->w->arch->listed_experts && capp_in_folder(b);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): capp_bind_type fails if it is NULL */
     if (t->dims[0] != width || t->dims[1] != (listed ? rows * h->experts : rows) ||
         t->dims[2] != (listed ? 1 : h->experts) || t->dims[3] != 1)
         return capp_bind_wrong_shape(b, name, t, width, rows);

@@ -12,6 +12,7 @@ capp_status capp_bind_side_tokens(binder *b) {
     uint64_t rows = fewer ? w->side_tokens->dims[1] : h->vocabulary;
     capp_status st = capp_bind_shape(b, name, w->side_tokens, (uint64_t)h->layers * h->side, rows);
     if (st != CAPP_OK) return st;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): capp_bind_shape fails if it is NULL */
     w->side_dequant = capp_dequant(w->side_tokens->type);
     return capp_bind_norm(b, (place){CAPP_PART_SIDE_NORM, 0, 0}, 1, h->side, false, &w->side_norm);
 }

@@ -52,7 +52,7 @@ static capp_status read_sharing(const capp_fields *r, capp_hparams *h, uint32_t 
 
 static capp_status read_local_heads(const capp_fields *r, capp_hparams *h) {
     bool equal, wide;
-    uint32_t n;
+    uint32_t n = 0;
     capp_status st;
     if ((st = capp_field_truth(r, "attention_k_eq_v", false, &equal)) != CAPP_OK) return st;
     if ((st = capp_field_truth(r, "use_double_wide_mlp", false, &wide)) != CAPP_OK) return st;

@@ -398,8 +398,10 @@ static capp_status read_latent(const reader *r, capp_hparams *h) {
     const char *values = newer ? "attention.value_length_mla" : "attention.value_length";
     if ((st = read_u32(r, keys, true, MOST_LATENT, &key)) != CAPP_OK) return st;
     /* MiniCPM 3's files do not say it. */
-    if (!has(r, values)) value = h->width / h->heads;
-    if (has(r, values) && (st = read_u32(r, values, true, MOST_LATENT, &value)) != CAPP_OK) return st;
+    if (!has(r, values))
+        value = h->width / h->heads;
+    else if ((st = read_u32(r, values, true, MOST_LATENT, &value)) != CAPP_OK)
+        return st;
     if (key <= h->rope_dims)
         return capp_fail(r->err, CAPP_EFORMAT,
                          "%s: keys have %u dimensions, of which %u rotate; convert the model again",

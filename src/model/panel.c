@@ -254,6 +254,7 @@ static void pack_panel(const capp_weights *w, const capp_matrix *m, size_t panel
         if (stored.unpack)
             unpack_part(&stored, r.n, from, part, to);
         else
+            /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): make_blocks sets stored.unpack */
             products->pack(to, rows + from, m->k, r.n, part);
     }
 }

@@ -40,16 +40,6 @@ struct capp_patterns {
     pattern items[]; /* [n] */
 };
 
-static void *allocate(size_t size, void *unused) {
-    (void)unused;
-    return capp_new(size, 1);
-}
-
-static void release(void *p, void *unused) {
-    (void)unused;
-    capp_free(p);
-}
-
 /* PCRE2 calls this before each item of an expression that it tries. */
 static int count_work(pcre2_callout_block *block, void *work) {
     (void)block;
@@ -142,7 +132,7 @@ static capp_status fill(capp_patterns *p, capp_json object, capp_error *err) {
     bool escapes;
     for (capp_json_walk w = capp_json_begin(object); capp_json_next(&w);) bytes += capp_json_raw(w.name, &escapes).size;
     p->text = capp_new(bytes, 1);
-    p->general = pcre2_general_context_create(allocate, release, NULL);
+    p->general = pcre2_general_context_create(capp_callback_new, capp_callback_free, NULL);
     if (p->general) p->match = pcre2_match_context_create(p->general);
     if (p->match) p->data = pcre2_match_data_create(1, p->general);
     if (!p->data || !p->text) return capp_fail_memory(err, "a pattern of names");

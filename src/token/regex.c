@@ -23,16 +23,6 @@ struct capp_matcher {
     pcre2_match_data *data; /* has one pair: the whole match */
 };
 
-static void *allocate(size_t size, void *unused) {
-    (void)unused;
-    return capp_new(size, 1);
-}
-
-static void release(void *p, void *unused) {
-    (void)unused;
-    capp_free(p);
-}
-
 static capp_status fail_match(int code, capp_error *err) {
     if (code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAPLIMIT || code == PCRE2_ERROR_HEAP_FAILED)
         return capp_fail_memory(err, "cutting a text into words");
@@ -68,7 +58,7 @@ capp_status capp_regex_open(capp_regex **out, capp_str pattern, bool literal, ca
     *out = NULL;
     capp_text translated = {0};
     capp_regex *regex = capp_new0(1, sizeof *regex);
-    if (regex) regex->general = pcre2_general_context_create(allocate, release, NULL);
+    if (regex) regex->general = pcre2_general_context_create(capp_callback_new, capp_callback_free, NULL);
     if (regex && regex->general) regex->match = pcre2_match_context_create(regex->general);
     capp_status st = regex && regex->match ? CAPP_OK : capp_fail_memory(err, "a regular expression");
     uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE);
@@ -101,7 +91,7 @@ void capp_regex_free(capp_regex *regex) {
 capp_matcher *capp_matcher_new(void) {
     capp_matcher *matcher = capp_new0(1, sizeof *matcher);
     if (!matcher) return NULL;
-    matcher->general = pcre2_general_context_create(allocate, release, NULL);
+    matcher->general = pcre2_general_context_create(capp_callback_new, capp_callback_free, NULL);
     if (matcher->general) matcher->data = pcre2_match_data_create(1, matcher->general);
     if (matcher->data) return matcher;
     capp_matcher_free(matcher);
