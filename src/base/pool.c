@@ -76,8 +76,8 @@ static void *work(void *arg) {
 
 capp_status capp_pool_open(capp_pool **out, int threads, capp_error *err) {
     *out = NULL;
-    if (threads < 1 || threads > 1024)
-        return capp_fail(err, CAPP_EINVAL, "cannot use %d threads; use 1 to 1024", threads);
+    if (threads < 1 || threads > CAPP_MOST_THREADS)
+        return capp_fail(err, CAPP_EINVAL, "cannot use %d threads; use 1 to %d", threads, CAPP_MOST_THREADS);
     capp_pool *pool = capp_aligned_new(1, sizeof *pool);
     if (!pool) return capp_fail_memory(err, "the threads");
     memset(pool, 0, sizeof *pool);

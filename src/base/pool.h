@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 
+enum { CAPP_MOST_THREADS = 1024 };
+
 typedef struct capp_pool capp_pool;
 
 /* threads includes the calling thread: 1 starts no thread. The caller owns *pool; on failure it is NULL. */

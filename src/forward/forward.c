@@ -86,7 +86,8 @@ typedef bool (*buffer_fn)(void *user, void *place, size_t n, size_t size);
 
 static bool each_tiles(capp_tiles *t, size_t rows, buffer_fn fn, void *user) {
     return fn(user, &t->tile, rows, sizeof *t->tile) && fn(user, &t->tail, rows, sizeof *t->tail) &&
-           fn(user, &t->tail_end, rows, sizeof *t->tail_end) && fn(user, &t->row, rows, sizeof *t->row);
+           fn(user, &t->tail_end, rows, sizeof *t->tail_end) && fn(user, &t->row, rows, sizeof *t->row) &&
+           fn(user, &t->common, rows, sizeof *t->common);
 }
 
 static bool each_store(capp_store *store, buffer_fn fn, void *user) {

@@ -12,11 +12,12 @@
 
 enum { CHUNK = 8 };
 
-/* A task of the product is a tile of the vocabulary for `block` of the rows that need the head. */
+/* A task of the product is a tile of the vocabulary for rows that need the head. */
 typedef struct head {
     capp_forward *f;
     capp_tree *tree;
-    size_t tiles, block;
+    size_t tiles;
+    capp_cut cut;
 } head;
 
 static size_t least(size_t a, size_t b) {
@@ -82,7 +83,8 @@ static void head_task(void *user, size_t task, int worker) {
     const capp_matrix *m = &f->weights->head;
     const capp_products *products = capp_products_of(f->weights, m);
     float *logits = f->scratch + (size_t)worker * f->scratch_stride;
-    size_t tile = task % h->tiles, first = task / h->tiles * h->block, end = least(first + h->block, f->n_heads);
+    const capp_piece piece = capp_cut_piece(&h->cut, task);
+    size_t tile = piece.unit, first = piece.row, end = first + piece.rows;
     size_t begin = tile * CAPP_HEAD_TILE, n = least(m->n - begin, CAPP_HEAD_TILE), nr = products->nr;
     size_t most = capp_strip_of(products), strips = (end - first + most - 1) / most;
     size_t strip = (end - first + strips - 1) / strips;
@@ -149,19 +151,26 @@ static void asked_task(void *user, size_t task, int worker) {
 }
 
 /* Panels that are not kept are packed once for all rows of a task. */
+static capp_cut cut_of(const capp_forward *f, size_t tiles) {
+    return capp_cut_of(&(capp_load){.rows = f->n_heads,
+                                    .units = tiles,
+                                    .width = 1,
+                                    .most = f->n_heads,
+                                    .extra = capp_matrix_keeps(&f->weights->head) ? CAPP_KEPT_ROWS : CAPP_MADE_ROWS,
+                                    .threads = (size_t)capp_pool_threads(f->pool)});
+}
+
 capp_status capp_head_logprobs(capp_forward *f, capp_tree *tree, capp_error *err) {
-    enum { PANEL_ROWS = 12 };
     if (!f->n_heads) return CAPP_OK;
     const capp_matrix *m = &f->weights->head;
-    head h = {.f = f, .tree = tree, .tiles = (m->n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE, .block = f->n_heads};
+    head h = {.f = f, .tree = tree, .tiles = (m->n + CAPP_HEAD_TILE - 1) / CAPP_HEAD_TILE};
     const size_t chunks = (f->n_heads + CHUNK - 1) / CHUNK;
     capp_matrix_use(m);
-    if (capp_matrix_keeps(m))
-        h.block = capp_task_rows(f->n_heads, h.tiles, (size_t)capp_pool_threads(f->pool), f->n_heads, PANEL_ROWS);
+    h.cut = cut_of(f, h.tiles);
     if (f->n_targets) qsort(f->targets, f->n_targets, sizeof *f->targets, by_token);
     capp_coarsen_rows(f, m, f->h, f->h_stride, f->n_heads);
     capp_change_begin(f, m, f->h, f->n_heads);
-    capp_pool_run(f->pool, head_task, &h, h.tiles * ((f->n_heads + h.block - 1) / h.block));
+    capp_pool_run(f->pool, head_task, &h, capp_cut_tasks(&h.cut));
     capp_pool_run(f->pool, merge_task, &h, chunks);
     if (capp_pool_stopped(f->pool)) return capp_fail(err, CAPP_ECANCELLED, "cancelled");
     for (size_t r = 0; r < f->n_heads; r++)

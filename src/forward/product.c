@@ -1,13 +1,15 @@
-/* Matrix products of a wave. A task is a block of rows by a group of panels. A long k is processed in parts: the
- * second-level cache then holds one part of the group's panels and the 192 rows that currently use them. The bits of an
- * output do not depend on the worker that computes it: a task computes whole sums, each as one chain, and each part
- * continues where the last one stopped. */
+/* Matrix products of a wave. A task is a block of rows by a panel or a group of panels. A long k is processed in parts:
+ * the second-level cache then holds one part of the group's panels and the 192 rows that currently use them. The bits
+ * of an output do not depend on the worker that computes it: a task computes whole sums, each as one chain, and each
+ * part continues where the last one stopped. */
 #include "forward/tasks.h"
 #include "forward/wave.h"
 #include "kernel/plain.h"
 
-/* A group of panels is at least as wide as the number of activations that share a step in integer products. */
 enum { BLOCK_ROWS = 192, GROUP_PANELS = 2, MOST_PARTS = 2 };
+
+/* Two panels have all activations that share a step of the next product. */
+_Static_assert(GROUP_PANELS *CAPP_LANES >= CAPP_MAX_STEP, "a group is whole steps of products");
 
 typedef struct product {
     const capp_forward *f;
@@ -19,14 +21,17 @@ typedef struct product {
     const char *x; /* [rows][ldx] elements */
     float *y;      /* for a plain product */
     char *g;       /* [rows][ldg] elements, for a product with activation */
-    size_t ldx, ldy, ldg, rows, block, groups;
+    size_t ldx, ldy, ldg, rows;
+    size_t unit;   /* panels that no task divides; of one part */
+    capp_cut cut;  /* without picks */
+    size_t groups; /* with picks: groups of panels */
     bool add;
 } product;
 
-/* What a task computes: a group of panels for the rows row .. row + rows - 1. */
+/* What a task computes: the panels begin .. begin + n - 1 of a part for the rows row .. row + rows - 1. */
 typedef struct work {
     const capp_matrix *m;
-    size_t group, row, rows;
+    size_t begin, n, row, rows;
 } work;
 
 static size_t least(size_t a, size_t b) {
@@ -38,14 +43,25 @@ static size_t columns_of(const capp_matrix *m, size_t nr, size_t panel) {
     return least(m->columns - panel / m->parts * nr, nr);
 }
 
+/* Panels of a part of m. */
+static size_t panels_of(const capp_matrix *m) {
+    return m->panels / m->parts;
+}
+
 /* For experts, prefetches what the task of the next expert will read. */
-static work work_of(const product *p, size_t task) {
+static work work_of_pick(const product *p, size_t task) {
     enum { AHEAD = 2 };
-    size_t block = task / p->groups, group = task % p->groups, row = block * p->block;
-    if (!p->picks) return (work){p->m, group, row, least(p->rows - row, p->block)};
-    if (!group && block + AHEAD < p->n_picks) capp_matrix_prefetch(p->m + p->picks[block + AHEAD].expert);
-    const capp_pick *pick = &p->picks[block];
-    return (work){p->m + pick->expert, group, pick->first, pick->rows};
+    const size_t at = task / p->groups, group = task % p->groups, begin = group * GROUP_PANELS;
+    if (!group && at + AHEAD < p->n_picks) capp_matrix_prefetch(p->m + p->picks[at + AHEAD].expert);
+    const capp_pick *pick = &p->picks[at];
+    return (work){p->m + pick->expert, begin, least(panels_of(p->m) - begin, GROUP_PANELS), pick->first, pick->rows};
+}
+
+static work work_of(const product *p, size_t task) {
+    if (p->picks) return work_of_pick(p, task);
+    const capp_piece x = capp_cut_piece(&p->cut, task);
+    const size_t begin = x.unit * p->unit;
+    return (work){p->m, begin, least(panels_of(p->m) - begin, x.units * p->unit), x.row, x.rows};
 }
 
 void capp_multiply(const capp_products *products, float *c, size_t ldc, const char *x, size_t ldx, const char *panel,
@@ -134,9 +150,7 @@ static void product_task(void *user, size_t task, int worker) {
     work x = work_of(p, task);
     const capp_matrix *m = x.m;
     size_t nr = p->products->nr;
-    panel_group g = {.begin = x.group * GROUP_PANELS};
-    g.n = least(GROUP_PANELS, m->panels - g.begin);
-    g.y = p->y + x.row * p->ldy + g.begin * nr;
+    const panel_group g = {x.begin, x.n, p->y + x.row * p->ldy + x.begin * nr};
     if (!multiply_few(p, &x, &g, scratch_of(p->f, worker)))
         (is_whole(p->products, m) ? multiply_whole : multiply_parts)(p, &x, &g, scratch_of(p->f, worker));
     capp_rest(p->products);
@@ -146,28 +160,26 @@ static void product_task(void *user, size_t task, int worker) {
                                     least(m->columns - g.begin * nr, g.n * nr));
 }
 
-/* Most rows of a task. Panels that are not kept are packed once for all rows of a task. */
-static size_t block_of(const capp_matrix *m, size_t rows) {
-    return capp_matrix_keeps(m) || !rows ? BLOCK_ROWS : rows;
+/* Panels that are not kept are packed once for all rows of a task. */
+static capp_cut cut_of(const product *p) {
+    const bool kept = capp_matrix_keeps(p->m);
+    return capp_cut_of(&(capp_load){.rows = p->rows,
+                                    .units = (panels_of(p->m) + p->unit - 1) / p->unit,
+                                    .width = GROUP_PANELS / p->unit,
+                                    .most = kept ? BLOCK_ROWS : p->rows,
+                                    .extra = kept ? CAPP_KEPT_ROWS : CAPP_MADE_ROWS,
+                                    .threads = (size_t)capp_pool_threads(p->f->pool)});
 }
 
-static size_t task_rows(const product *p) {
-    enum { PANEL_ROWS = 12 };
-    return capp_task_rows(p->rows, p->groups, (size_t)capp_pool_threads(p->f->pool), block_of(p->m, p->rows),
-                          PANEL_ROWS);
-}
-
-static size_t blocks_of(const product *p) {
-    return p->picks ? p->n_picks : (p->rows + p->block - 1) / p->block;
-}
-
-/* Runs a task for each group of panels and each block of rows, or each expert. */
-static void run_groups(product *p, capp_task_fn task, size_t groups) {
+/* Runs a task for each group of panels of each expert, or for each piece of one matrix. unit: panels that a task may
+ * not divide. */
+static void run_tasks(product *p, capp_task_fn task, size_t unit) {
     for (size_t i = 0; i < p->n_picks; i++) capp_matrix_use(p->m + p->picks[i].expert);
     if (!p->picks) capp_matrix_use(p->m);
-    p->groups = groups;
-    p->block = task_rows(p);
-    capp_pool_run(p->f->pool, task, p, blocks_of(p) * groups);
+    p->unit = unit;
+    p->groups = (panels_of(p->m) + GROUP_PANELS - 1) / GROUP_PANELS;
+    if (!p->picks) p->cut = cut_of(p);
+    capp_pool_run(p->f->pool, task, p, p->picks ? p->n_picks * p->groups : capp_cut_tasks(&p->cut));
 }
 
 enum { COARSEN_ROWS = 8 };
@@ -204,7 +216,7 @@ static product product_of_experts(capp_forward *f, const capp_matrix *experts, s
 
 static void run_plain(product *p, float *y, size_t ldy) {
     p->y = y, p->ldy = ldy;
-    run_groups(p, product_task, (p->m->panels + GROUP_PANELS - 1) / GROUP_PANELS);
+    run_tasks(p, product_task, 1);
 }
 
 void capp_product(capp_forward *f, const capp_matrix *m, char *x, size_t ldx, float *y, size_t ldy, size_t rows,
@@ -305,8 +317,7 @@ static void activated_task(void *user, size_t task, int worker) {
     float *scratch = scratch_of(p->f, worker), *room = scratch + sums_floats(products, m, x.rows);
     size_t ld = is_whole(products, m) ? 0 : m->parts * GROUP_PANELS * products->nr;
     size_t strip = is_whole(products, m) ? capp_strip_of(products) : BLOCK_ROWS;
-    group g = {.m = m, .begin = x.group * GROUP_PANELS};
-    g.n = least(GROUP_PANELS, m->panels / m->parts - g.begin);
+    group g = {.m = m, .begin = x.begin, .n = x.n};
     if (sum_few(p, &x, &g, scratch)) {
         activate_strip(p, &g, scratch, x.row, x.rows);
         return;
@@ -326,7 +337,7 @@ static void activated_task(void *user, size_t task, int worker) {
 static void run_activated(product *p, const capp_matrix *next, char *g, size_t ldg) {
     p->next = capp_products_of(p->f->weights, next);
     p->g = g, p->ldg = ldg;
-    run_groups(p, activated_task, (p->m->panels / p->m->parts + GROUP_PANELS - 1) / GROUP_PANELS);
+    run_tasks(p, activated_task, p->products->nr < CAPP_MAX_STEP ? GROUP_PANELS : 1);
 }
 
 void capp_product_activated(capp_forward *f, const capp_matrix *up, const capp_matrix *down, char *x, size_t rows) {

@@ -8,6 +8,15 @@
 #include "forward/tasks.h"
 #include "forward/wave.h"
 
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* a / b, rounded up. */
+static size_t over(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
+
 /* Sets f->path to the path of node. *common: how many positions of f->path (which has `length` valid positions) are
  * already correct. Rows come in depth-first order, so the walk up is short. */
 static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, size_t length, size_t *common) {
@@ -34,46 +43,157 @@ static bool push_runs(capp_forward *f, capp_tiles *tiles, size_t from, size_t to
     return true;
 }
 
+/* Finds how many positions each row shares with the row before it. */
+static void find_common(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles, size_t n) {
+    size_t length = 0, common;
+    for (size_t i = 0; i < n; i++) {
+        walk_path(f, tree, node[tiles->row[i]], length, &common);
+        tiles->common[i] = (uint32_t)common, length = f->depth[tiles->row[i]];
+    }
+}
+
+/* A cut: tiles of up to `most` rows. All but the `keep` largest ones are cut again, to tiles of about `small` work. */
+typedef struct cut {
+    size_t most, keep;
+    uint64_t small;
+} cut;
+
 /* Whether a row of this depth, which shares `common` positions with the row before it, joins a tile whose first row has
  * depth `first`. If the spine would be less than half of either path, a separate tile is cheaper. */
 static bool joins(size_t common, size_t depth, size_t first) {
     return 2 * common >= depth && 2 * common >= first;
 }
 
-/* Most rows of a tile. They are fewer where there would be too few tasks for the threads: a thread should have four,
- * because tasks differ. */
-static size_t most_tile_rows(const capp_forward *f, size_t rows) {
-    enum { TASKS = 4, KEYS_ROWS = 2 }; /* to read a path's keys takes about as long as to multiply them by two rows */
-    const size_t threads = (size_t)capp_pool_threads(f->pool), kv_heads = f->weights->hparams.kv_heads;
-    size_t most = f->tile_rows, even = rows * kv_heads / (TASKS * threads);
-    if (threads > 1 && even < most) most = even > KEYS_ROWS ? even : KEYS_ROWS;
-    return capp_task_rows(rows, kv_heads, threads, most, KEYS_ROWS);
+/* Rows of the tile that begins with row `first` of `end`: those that join it make tiles of about the same size. */
+static size_t rows_of_tile(const capp_forward *f, const capp_tiles *tiles, size_t first, size_t end, size_t most) {
+    enum { AHEAD = 4 }; /* tiles; farther on, it makes little difference */
+    const size_t depth = f->depth[tiles->row[first]];
+    size_t rows = 1;
+    while (first + rows < end && rows < AHEAD * most &&
+           joins(tiles->common[first + rows], f->depth[tiles->row[first + rows]], depth))
+        rows++;
+    return over(rows, over(rows, most));
 }
 
-/* Divides rows into tiles. node: [n] of the wave; tiles->row gives their order. */
-static void cut_tiles(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles, size_t n) {
-    const size_t most = most_tile_rows(f, n);
-    size_t length = 0;
-    bool straight = false; /* each row of the tile follows the one before it; not so where a row runs again */
-    tiles->n = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t depth = f->depth[tiles->row[i]], common;
-        walk_path(f, tree, node[tiles->row[i]], length, &common);
-        bool any = tiles->n > 0, chain = any && common == length;
-        capp_tile *last = tiles->tile + (any ? tiles->n - 1 : 0);
-        if (!any || last->rows == most || !joins(common, depth, f->depth[tiles->row[last->first]])) {
-            tiles->tile[tiles->n++] = (capp_tile){.first = (uint32_t)i, .rows = 1, .spine = (uint32_t)depth};
-            straight = true;
-        } else {
-            last->rows++;
-            straight = straight && chain;
-            if (straight)
-                last->spine = (uint32_t)depth;
-            else if (common < last->spine)
-                last->spine = (uint32_t)common;
-        }
-        length = depth;
+/* The work of a task for a tile, in queries times positions. */
+static uint64_t work_of(const capp_forward *f, const capp_tiles *tiles, const capp_tile *tile) {
+    enum { KEYS_QUERIES = 2 }; /* to read keys and values takes about as long as to multiply two queries by them */
+    const capp_hparams *h = &f->weights->hparams;
+    const uint64_t group = h->kv_heads ? h->heads / h->kv_heads : 1;
+    uint64_t work = (tile->rows * group + KEYS_QUERIES) * tile->spine;
+    for (size_t i = tile->first; i < tile->first + tile->rows; i++) {
+        const uint32_t depth = f->depth[tiles->row[i]];
+        if (depth > tile->spine) work += (group + KEYS_QUERIES) * (depth - tile->spine);
     }
+    return work;
+}
+
+static capp_tile tile_of(const capp_forward *f, const capp_tiles *tiles, size_t first, size_t rows) {
+    capp_tile tile = {.first = (uint32_t)first, .rows = (uint32_t)rows, .spine = f->depth[tiles->row[first]]};
+    bool straight = true; /* each row follows the one before it; not so where a row runs again */
+    for (size_t i = first + 1; i < first + rows; i++) {
+        straight = straight && tiles->common[i] == f->depth[tiles->row[i - 1]];
+        if (straight)
+            tile.spine = f->depth[tiles->row[i]];
+        else if (tiles->common[i] < tile.spine)
+            tile.spine = tiles->common[i];
+    }
+    tile.work = work_of(f, tiles, &tile);
+    return tile;
+}
+
+/* Most work first: the last tasks are short, and threads end together. */
+static int by_work(const void *a, const void *b) {
+    const capp_tile *x = a, *y = b;
+    if (x->work != y->work) return x->work > y->work ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static int by_row(const void *a, const void *b) {
+    const capp_tile *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static void sort_tiles(capp_tiles *tiles) {
+    qsort(tiles->tile, tiles->n, sizeof *tiles->tile, by_work);
+}
+
+/* Replaces a tile by smaller ones; all but the first one go to the end. */
+static void divide(const capp_forward *f, capp_tiles *tiles, capp_tile *tile, uint64_t small) {
+    const size_t end = tile->first + tile->rows, count = (size_t)((tile->work + small - 1) / small);
+    const size_t rows = over(tile->rows, least(count, tile->rows));
+    for (size_t first = tile->first + rows; first < end; first += rows)
+        tiles->tile[tiles->n++] = tile_of(f, tiles, first, least(rows, end - first));
+    *tile = tile_of(f, tiles, tile->first, rows);
+}
+
+/* Cuts n rows; the tiles are sorted. */
+static void apply(const capp_forward *f, capp_tiles *tiles, size_t n, const cut *c) {
+    tiles->n = 0;
+    for (size_t first = 0, rows; first < n; first += rows) {
+        rows = rows_of_tile(f, tiles, first, n, c->most);
+        tiles->tile[tiles->n++] = tile_of(f, tiles, first, rows);
+    }
+    sort_tiles(tiles);
+    for (size_t t = c->keep, end = tiles->n; t < end; t++) divide(f, tiles, &tiles->tile[t], c->small);
+    if (c->keep < tiles->n) sort_tiles(tiles);
+}
+
+typedef struct search {
+    const capp_forward *f;
+    capp_tiles *tiles;
+    size_t n, threads, kv_heads;
+    cut best;
+    uint64_t cost, good; /* of the best cut; a cost that is good enough */
+} search;
+
+/* Tries a cut. Returns whether the best one is good enough. */
+static bool offer(search *s, cut c) {
+    capp_crew crew;
+    uint64_t work = 0;
+    apply(s->f, s->tiles, s->n, &c);
+    capp_crew_begin(&crew, s->threads);
+    for (size_t kv = 0; kv < s->kv_heads; kv++)
+        for (size_t t = 0; t < s->tiles->n; t++) {
+            capp_crew_take(&crew, s->tiles->tile[t].work);
+            work += s->tiles->tile[t].work;
+        }
+    const uint64_t cost = capp_crew_time(&crew) + s->tiles->tile[s->tiles->n - 1].work / CAPP_LAST_PART;
+    if (!s->good) s->good = capp_good_time(work / s->threads); /* the first cut has the least work */
+    if (cost < s->cost) s->cost = cost, s->best = c;
+    return s->cost <= s->good;
+}
+
+/* Tries tiles of up to `most` rows: all, then with full rounds of the largest ones, of which there may be one less. The
+ * small ones make one to three rounds. */
+static bool offer_most(search *s, size_t most) {
+    enum { FEWER = 2, ROUNDS = 3 };
+    const cut all = {most, SIZE_MAX, 1};
+    if (offer(s, all)) return true;
+    uint64_t work = 0;
+    for (size_t t = 0; t < s->tiles->n; t++) work += s->tiles->tile[t].work * s->kv_heads;
+    const size_t full = (size_t)(work / (s->tiles->tile[0].work * s->threads));
+    for (size_t fewer = 0; fewer < FEWER && fewer <= full; fewer++) {
+        const size_t keep = (full - fewer) * s->threads / s->kv_heads;
+        uint64_t rest = 0;
+        apply(s->f, s->tiles, s->n, &all);
+        for (size_t t = keep; t < s->tiles->n; t++) rest += s->tiles->tile[t].work * s->kv_heads;
+        for (size_t rounds = 1; rest && rounds <= ROUNDS; rounds++)
+            if (offer(s, (cut){most, keep, rest / (rounds * s->threads) + 1})) return true;
+    }
+    return false;
+}
+
+/* Divides n rows into tiles, in the order of the rows. Large tiles read the fewest keys; there are smaller ones where
+ * threads would wait. Several cuts are tried by counting the work, until one is good enough. */
+static void cut_tiles(const capp_forward *f, capp_tiles *tiles, size_t n) {
+    const size_t threads = (size_t)capp_pool_threads(f->pool), kv_heads = f->weights->hparams.kv_heads;
+    search s = {f, tiles, n, threads, kv_heads, {f->tile_rows, SIZE_MAX, 1}, UINT64_MAX, 0};
+    for (size_t most = f->tile_rows; n && kv_heads && threads > 1 && most;
+         most = f->tile_rows / (f->tile_rows / most + 1))
+        if (offer_most(&s, most)) break;
+    apply(f, tiles, n, &s.best);
+    qsort(tiles->tile, tiles->n, sizeof *tiles->tile, by_row);
 }
 
 static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *node, capp_tiles *tiles) {
@@ -101,15 +221,6 @@ static bool fill_runs(capp_forward *f, const capp_tree *tree, const uint32_t *no
         }
     }
     return true;
-}
-
-/* Orders tiles by the length of their spines, times rows, longest first: the last tasks are short, and threads end
- * together. */
-static int by_work(const void *a, const void *b) {
-    const capp_tile *x = a, *y = b;
-    const uint64_t of_x = (uint64_t)x->spine * x->rows, of_y = (uint64_t)y->spine * y->rows;
-    if (of_x != of_y) return of_x > of_y ? -1 : 1;
-    return (x->first > y->first) - (x->first < y->first);
 }
 
 /* Computes cosines and sines of positions up to the deepest one of the wave, in double precision, then rounds them. */
@@ -168,11 +279,13 @@ capp_status capp_wave_prepare(capp_forward *f, const capp_tree *tree, const uint
     }
     fill_rotations(f);
     if (!list_heads(f, tree, nodes)) return capp_fail_memory(err, "the wave");
-    cut_tiles(f, tree, nodes, &f->all, n);
-    cut_tiles(f, tree, nodes, &f->heads, f->n_heads);
+    find_common(f, tree, nodes, &f->all, n);
+    find_common(f, tree, nodes, &f->heads, f->n_heads);
+    cut_tiles(f, &f->all, n);
+    cut_tiles(f, &f->heads, f->n_heads);
     if (!fill_runs(f, tree, nodes, &f->all) || !fill_runs(f, tree, nodes, &f->heads))
         return capp_fail_memory(err, "the wave");
-    qsort(f->all.tile, f->all.n, sizeof *f->all.tile, by_work);
-    qsort(f->heads.tile, f->heads.n, sizeof *f->heads.tile, by_work);
+    sort_tiles(&f->all);
+    sort_tiles(&f->heads);
     return CAPP_OK;
 }

@@ -40,6 +40,7 @@ typedef struct capp_tile {
     uint32_t first, rows; /* tiles' rows first .. first + rows - 1 */
     uint32_t spine;       /* positions 0 .. spine - 1 */
     uint32_t run, n_runs; /* runs of the spine */
+    uint64_t work;        /* of a task, in queries times positions */
 } capp_tile;
 
 typedef struct capp_tiles {
@@ -49,6 +50,7 @@ typedef struct capp_tiles {
     size_t n_runs, runs_capacity;
     uint32_t *tail, *tail_end; /* [rows] runs tail[i] .. tail_end[i] - 1 hold row i's positions past the spine */
     uint32_t *row;             /* [rows] row of the wave */
+    uint32_t *common;          /* [rows] positions that row i shares with row i - 1 */
 } capp_tiles;
 
 /* A log-probability that is needed. */
