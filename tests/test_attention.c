@@ -212,6 +212,29 @@ TEST(overflow_bfloat16) {
     check_overflow(&emulated_dpbf16);
 }
 
+/* With a window, positions before the first one that a tile's rows see are left out, also within a block. */
+static size_t counted;
+static void count_values(float *out, size_t ldo, const float *p, size_t ldp, size_t rows, const float *of, size_t ldv,
+                         size_t d, size_t n) {
+    counted += rows * n;
+    capp_kernels_ref.values(out, ldo, p, ldp, rows, of, ldv, d, n);
+}
+
+TEST(positions_before_the_window_cost_nothing) {
+    enum { MOST_QUERIES = 48 };
+    lone s;
+    capp_error err;
+    capp_pool *pool;
+    set_up(&s, &kinds[2], need_isa("ref"), capp_kernels_ref.f32);
+    s.kernels.values = count_values;
+    CHECK_OK(capp_pool_open(&pool, 1, &err), err);
+    memset(nodes, 0, sizeof nodes);
+    const size_t rows = make_tree();
+    capp_forward_free(run(&s, &kinds[2], pool, rows));
+    capp_pool_free(pool);
+    CHECK(counted && counted <= rows * kinds[2].heads * (kinds[2].window + MOST_QUERIES));
+}
+
 /* Bits ------------------------------------------------------------------------------------------------------------- */
 
 /* Which rows of order[] a wave has, and its threads: more threads make smaller tiles. */

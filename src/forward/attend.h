@@ -52,20 +52,20 @@ typedef struct capp_attend_work {
     const capp_tile *tile;
     const capp_products *products;
     const capp_kernels *kernels;
-    size_t kv;          /* key-value head */
-    size_t deepest;     /* greatest depth of its rows */
-    bool tails;         /* some row has a tail */
-    size_t dk;          /* elements of a key */
-    const char *keys;   /* of the head: panels by slot */
-    const char *values; /* [slots][padded dv] */
-    char *q;            /* elements [rows * group][dk] */
-    float *s;           /* [rows * group][SCORES] scores; position at + i is element LANES + i */
-    float *out;         /* [rows * group][dv] */
-    float *lanes, *top; /* [rows * group][LANES] the sum of the weights; [rows * group] */
-    size_t common;      /* bfloat16: positions below it are in products of all rows: a multiple of a step */
-    size_t columns;     /* elements of a row of values, whole panels */
-    char *weights;      /* elements [rows * group][BLOCK] */
-    char *panels, *own; /* values of a block: elements [columns / LANES][positions][LANES]; by step for tails */
+    size_t kv;           /* key-value head */
+    size_t low, deepest; /* the first position that any of its rows sees; their greatest depth */
+    bool tails;          /* some row has a tail */
+    size_t dk;           /* elements of a key */
+    const char *keys;    /* of the head: panels by slot */
+    const char *values;  /* [slots][padded dv] */
+    char *q;             /* elements [rows * group][dk] */
+    float *s;            /* [rows * group][SCORES] scores; position at + i is element LANES + i */
+    float *out;          /* [rows * group][dv] */
+    float *lanes, *top;  /* [rows * group][LANES] the sum of the weights; [rows * group] */
+    size_t common;       /* bfloat16: positions below it are in products of all rows: a multiple of a step */
+    size_t columns;      /* elements of a row of values, whole panels */
+    char *weights;       /* elements [rows * group][BLOCK] */
+    char *panels, *own;  /* values of a block: elements [columns / LANES][positions][LANES]; by step for tails */
 } capp_attend_work;
 
 /* How a lane computes a block. */

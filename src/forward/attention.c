@@ -97,8 +97,8 @@ static void add_values(const capp_attend *a, const capp_attend_work *w, capp_pla
 }
 
 static void values(const capp_attend *a, const capp_attend_work *w, capp_place spine, size_t at) {
-    const size_t end = at + BLOCK, begin = capp_attend_most(at, w->tile->spine);
-    add_values(a, w, spine, at, at, capp_attend_least(end, w->tile->spine), 0, w->tile->rows * a->group);
+    const size_t end = at + BLOCK, from = capp_attend_most(at, w->low), begin = capp_attend_most(from, w->tile->spine);
+    add_values(a, w, spine, at, from, capp_attend_least(end, w->tile->spine), 0, w->tile->rows * a->group);
     for (size_t r = 0; r < w->tile->rows && w->tails && begin < end; r++)
         add_values(a, w, capp_place_of_tail(a, w->tile, r), at, begin,
                    capp_attend_least(end, capp_attend_depth(a, w->tile, r)), r * a->group, a->group);
@@ -128,15 +128,15 @@ static void scores_of_runs(const capp_attend *a, const capp_attend_work *w, capp
 
 /* Tails come before the spine, for the same reason. */
 static void scores_of_block(const capp_attend *a, const capp_attend_work *w, capp_place spine, size_t at) {
-    const size_t end = at + BLOCK, begin = capp_attend_most(at, w->tile->spine);
+    const size_t end = at + BLOCK, from = capp_attend_most(at, w->low), begin = capp_attend_most(from, w->tile->spine);
     for (size_t r = 0; r < w->tile->rows && w->tails && begin < end; r++) {
         const size_t depth = capp_attend_depth(a, w->tile, r);
         if (depth > begin)
             scores_of_runs(a, w, capp_place_of_tail(a, w->tile, r), at, begin, capp_attend_least(end, depth),
                            r * a->group, a->group);
     }
-    if (at < w->tile->spine)
-        scores_of_runs(a, w, spine, at, at, capp_attend_least(end, w->tile->spine), 0, w->tile->rows * a->group);
+    if (from < w->tile->spine)
+        scores_of_runs(a, w, spine, at, from, capp_attend_least(end, w->tile->spine), 0, w->tile->rows * a->group);
 }
 
 /* Raises the top of a query to that of its greatest score. */
@@ -173,7 +173,7 @@ static capp_attend_work begin_work(const capp_attend *a, size_t task, int worker
     const capp_products *products = f->weights->products;
     const size_t kv = task / a->tiles->n, step = products->step;
     capp_attend_work w = work_of(products, &a->layer->shape);
-    w.tile = &a->tiles->tile[task % a->tiles->n], w.kv = kv, w.kernels = f->weights->kernels;
+    w.tile = &a->tiles->tile[task % a->tiles->n], w.kv = kv, w.kernels = f->weights->kernels, w.low = SIZE_MAX;
     w.keys = capp_store_keys(f, a->layer, kv), w.values = capp_store_values(f, a->layer, kv);
     lay_out(&w, (char *)(f->scratch + (size_t)worker * f->scratch_stride), f->tile_rows * a->group, a->dv);
     const size_t queries = w.tile->rows * a->group;
@@ -183,7 +183,8 @@ static capp_attend_work begin_work(const capp_attend *a, size_t task, int worker
         w.kernels->scale(q, a->layer->score_scale, a->group * a->d);
         for (size_t i = 0; i < a->group; i++)
             products->narrow(w.q + (r * a->group + i) * w.dk * products->element, q + i * a->d, a->d, w.dk);
-        w.deepest = capp_attend_most(w.deepest, capp_attend_depth(a, w.tile, r));
+        const size_t depth = capp_attend_depth(a, w.tile, r);
+        w.low = capp_attend_least(w.low, capp_attend_from(a, depth)), w.deepest = capp_attend_most(w.deepest, depth);
         w.tails = w.tails || a->tiles->tail[row] < a->tiles->tail_end[row];
     }
     w.common = w.tails ? w.tile->spine / step * step : round_up(w.tile->spine, step);
@@ -200,10 +201,7 @@ static void attention_task(void *user, size_t task, int worker) {
     const capp_attend_lane *lane = lane_of(&w);
     const size_t queries = w.tile->rows * a->group;
     capp_place spine = capp_place_of_spine(w.tile);
-    size_t low = SIZE_MAX;
-    for (size_t r = 0; r < w.tile->rows; r++)
-        low = capp_attend_least(low, capp_attend_from(a, capp_attend_depth(a, w.tile, r)));
-    for (size_t at = low / BLOCK * BLOCK; at < w.deepest; at += BLOCK) {
+    for (size_t at = w.low / BLOCK * BLOCK; at < w.deepest; at += BLOCK) {
         spine = capp_place_advance(a, spine, at);
         scores_of_block(a, &w, spine, at);
         for (size_t r = 0; r < w.tile->rows; r++) {

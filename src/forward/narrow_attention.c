@@ -70,13 +70,14 @@ static void add_values(const capp_attend *a, const capp_attend_work *w, const ch
 
 static void values(const capp_attend *a, const capp_attend_work *w, capp_place spine, size_t at) {
     const size_t end = at + BLOCK, step = w->products->step, element = w->products->element;
-    if (at < w->common) {
-        const size_t n = capp_attend_least(w->common, end) - at;
-        if (at + n > w->tile->spine) clear_step(w, w->panels, n);
-        put_values(a, w, spine, w->panels, n, at, at, capp_attend_least(at + n, w->tile->spine));
-        add_values(a, w, w->panels, n, 0, 0, w->tile->rows * a->group);
+    const size_t from = at < w->low ? w->low - (w->low - at) % step : at;
+    if (from < w->common) {
+        const size_t n = capp_attend_least(w->common, end) - from;
+        if (from + n > w->tile->spine) clear_step(w, w->panels, n);
+        put_values(a, w, spine, w->panels, n, from, from, capp_attend_least(from + n, w->tile->spine));
+        add_values(a, w, w->panels, n, from - at, 0, w->tile->rows * a->group);
     }
-    const size_t begin = capp_attend_most(at, w->common), tail = capp_attend_most(begin, w->tile->spine);
+    const size_t begin = capp_attend_most(from, w->common), tail = capp_attend_most(begin, w->tile->spine);
     if (!w->tails || begin >= end) return;
     put_values(a, w, spine, w->own, step, at, begin, capp_attend_least(end, w->tile->spine));
     for (size_t r = 0; r < w->tile->rows; r++) {
