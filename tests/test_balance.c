@@ -462,12 +462,14 @@ TEST(a_layers_products_load_all_threads) {
 }
 
 /* Products of every size: each column of each row is in one task, none is larger than it may be, and the time is that
- * of threads that take the next task when they are free. (All large tasks count alike, and all small ones.) */
+ * of threads that take the next task when they are free. (All large tasks count alike, and all small ones.) For one
+ * thread panels are read or made as seldom as possible. */
 static void check_cut(const capp_load *l) {
     enum { MOST = 1 << 17 };
     static unsigned char seen[MOST];
     const capp_cut c = capp_cut_of(l);
     double done[MOST_THREADS] = {0};
+    size_t work = 0;
     CHECK(l->rows * l->units <= MOST);
     memset(seen, 0, l->rows * l->units);
     for (size_t task = 0; task < capp_cut_tasks(&c); task++) {
@@ -479,9 +481,11 @@ static void check_cut(const capp_load *l) {
         const bool large = p.unit < c.wide;
         const size_t width = large ? c.width : 1, rows = large ? c.block : c.small;
         assign(done, l->threads, (double)(width * (rows + l->extra)));
+        work += p.units * (p.rows + l->extra);
     }
     for (size_t i = 0; i < l->rows * l->units; i++) CHECK(seen[i]);
     CHECK((size_t)most_of(done, l->threads) == capp_cut_time(l, &c));
+    if (l->threads == 1) CHECK(work == l->units * (l->rows + (l->rows + l->most - 1) / l->most * l->extra));
 }
 
 TEST(tasks_are_all_of_a_product) {
