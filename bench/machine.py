@@ -30,8 +30,11 @@ def peaks(bench):
     if not os.path.exists(bench.kernels):
         bench.skip("the units' peaks and the roofline", f"no {bench.kernels}; `make bench` builds it")
         return totals
-    text = subprocess.run([bench.kernels, "all", "peak", str(bench.threads)], capture_output=True, text=True, check=False).stdout
-    for isa, precision, rate in re.findall(r"^(\S+) +(\S+) +peak +([0-9.]+) GFLOP/s", text, re.M):
+    done = subprocess.run([bench.kernels, "all", "peak", str(bench.threads)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        bench.skip("the units' peaks and the roofline", done.stderr.strip() or f"{bench.kernels} failed")
+        return totals
+    for isa, precision, rate in re.findall(r"^(\S+) +(\S+) +peak +([0-9.]+) GFLOP/s", done.stdout, re.M):
         totals[f"{isa} {precision}"] = float(rate)
     return totals
 

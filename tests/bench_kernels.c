@@ -14,6 +14,7 @@
 
 #include <float.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,15 @@ static _Thread_local float *a, *b, *c; /* [MOST] each, 64-byte aligned */
 static _Thread_local size_t shape[4];  /* arguments of a case */
 static _Thread_local float share;      /* of `coarsen`: 0 for i16, FLT_MAX for i8 */
 
-/* Only one thread prints. */
-#define say(...) (self ? 0 : printf(__VA_ARGS__))
+/* Only one thread prints. A function, because all threads must compute what it is given. */
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...) {
+    va_list args;
+    if (self) return;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+}
 
 /* Returns when all threads have come here. They do not sleep: what follows is to begin at once. */
 static void meet(void) {

@@ -182,8 +182,11 @@ TEST(slow_emulated_bfmmla) {
     check("ref", &emulated_bfmmla);
 }
 
-/* Scores of whole blocks may overflow to -inf: their weights are 0, and what follows counts. */
-static void check_overflow(const capp_products *of) {
+typedef enum outcome { FINITE, NONE } outcome;
+
+/* Elements of q are 1e20 times 1 to 2, those of keys `by` times 1 to 2 up to position LOST, which is in the second
+ * block, then 0. All outputs of rows that see more than these positions must be finite, or none. */
+static void check_overflow(const capp_products *of, float by, outcome want) {
     enum { LOST = 300 };
     lone s;
     capp_error err;
@@ -194,22 +197,34 @@ static void check_overflow(const capp_products *of) {
     const size_t rows = make_tree();
     fill(q[0], sizeof q / sizeof **q, 3), fill(k[0], sizeof k / sizeof **k, 1), fill(v[0], sizeof v / sizeof **v, 1);
     for (size_t i = 1; nodes[i].depth; i++) {
-        for (size_t x = 0; x < MOST_HEADS * MOST_D; x++) q[i][x] = 1e20f;
-        for (size_t x = 0; x < MOST_HEADS * MOST_D; x++) k[i][x] = nodes[i].depth <= LOST ? -1e20f : 0;
+        for (size_t x = 0; x < MOST_HEADS * MOST_D; x++) q[i][x] = 1e20f * (1 + (float)below(1000) / 1000);
+        const float key = by * (1 + (float)below(1000) / 1000);
+        for (size_t x = 0; x < MOST_HEADS * MOST_D; x++) k[i][x] = nodes[i].depth <= LOST ? key : 0;
     }
     capp_forward *f = run(&s, &kinds[0], pool, rows);
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; nodes[order[r]].depth > LOST && i < (size_t)kinds[0].heads * kinds[0].dv; i++)
-            CHECK(isfinite(f->t[r * f->t_stride + i]));
+            CHECK(!isfinite(f->t[r * f->t_stride + i]) == (want == NONE));
     capp_forward_free(f);
     capp_pool_free(pool);
 }
 
-TEST(overflow_float32) {
-    check_overflow(capp_kernels_ref.f32);
+/* Scores of whole blocks may overflow to -inf, or nearly: their weights are 0, and what follows counts. */
+TEST(overflow_below) {
+    static const float by[] = {-1e20f, -1e6f, -1e-10f};
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+        check_overflow(capp_kernels_ref.f32, by[i], FINITE);
+        check_overflow(&emulated_dpbf16, by[i], FINITE);
+    }
 }
-TEST(overflow_bfloat16) {
-    check_overflow(&emulated_dpbf16);
+
+/* Scores that are too great, or NaN, are not lost. */
+TEST(overflow_above) {
+    static const float by[] = {1e20f, 1e-8f, NAN};
+    for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+        check_overflow(capp_kernels_ref.f32, by[i], NONE);
+        check_overflow(&emulated_dpbf16, by[i], NONE);
+    }
 }
 
 /* With a window, positions before the first one that a tile's rows see are left out, also within a block. */

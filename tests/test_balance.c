@@ -1,8 +1,6 @@
 /* How evenly the tasks of a wave load 2 to 16 threads: work is counted, not timed. Each thread that is free takes the
  * next task, as those of the pool do. Threads may differ in speed. Work is multiply-adds, and what a task needs
- * besides: to read or make its panels, or to read its keys. The best possible time is that of the largest tasks,
- * divided equally.
- */
+ * besides: to read or make its panels, or to read its keys. Best is the time of the largest tasks in equal shares. */
 #include "forward/forward.h"
 #include "forward/tasks.h"
 #include "lone.h"
@@ -11,8 +9,7 @@
 /* Rows of the largest task with panels that are kept. */
 enum { MOST_THREADS = 16, BLOCK = 192 };
 
-/* The library's pool is replaced by one that counts: it runs the tasks in order, each on the thread that is free first.
- */
+/* Replaces the library's pool by one that counts. It runs the tasks in order, each on the thread that is free first. */
 struct capp_pool {
     int threads;
     double longest; /* time of the busiest thread, summed over runs */
@@ -462,12 +459,13 @@ TEST(a_layers_products_load_all_threads) {
 }
 
 /* Products of every size: each column of each row is in one task, none is larger than it may be, and the time is that
- * of threads that take the next task when they are free. (All large tasks count alike, and all small ones.) */
+ * of threads that take the next task when they are free. (All large tasks count alike.) One thread has large ones. */
 static void check_cut(const capp_load *l) {
     enum { MOST = 1 << 17 };
     static unsigned char seen[MOST];
     const capp_cut c = capp_cut_of(l);
     double done[MOST_THREADS] = {0};
+    size_t work = 0;
     CHECK(l->rows * l->units <= MOST);
     memset(seen, 0, l->rows * l->units);
     for (size_t task = 0; task < capp_cut_tasks(&c); task++) {
@@ -479,9 +477,11 @@ static void check_cut(const capp_load *l) {
         const bool large = p.unit < c.wide;
         const size_t width = large ? c.width : 1, rows = large ? c.block : c.small;
         assign(done, l->threads, (double)(width * (rows + l->extra)));
+        work += p.units * (p.rows + l->extra);
     }
     for (size_t i = 0; i < l->rows * l->units; i++) CHECK(seen[i]);
     CHECK((size_t)most_of(done, l->threads) == capp_cut_time(l, &c));
+    if (l->threads == 1) CHECK(work == l->units * (l->rows + (l->rows + l->most - 1) / l->most * l->extra));
 }
 
 TEST(tasks_are_all_of_a_product) {

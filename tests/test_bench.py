@@ -199,6 +199,12 @@ def test_kernels_of_several_threads(build):
         assert subprocess.run([program, "ref", "scale", threads], capture_output=True).returncode == 2
 
 
+def test_peaks_that_are_not_measured_are_reported(bench, monkeypatch, build):
+    monkeypatch.setattr(bench, "kernels", build / "tests/bench_kernels")
+    monkeypatch.setattr(bench, "threads", 65)
+    assert machine.peaks(bench) == {} and "1 to 64 threads" in bench.skipped[-1]
+
+
 def test_only_keeps_the_other_points(bench, monkeypatch, tmp_path):
     """bench.only measures one class and keeps what was measured of the others, in prefill, lanes and big."""
     monkeypatch.setattr(classes, "here", lambda: ["avx2", "avxvnni"])

@@ -44,8 +44,8 @@ float capp_attend_sink(const capp_attend *a, size_t head, float top);
 /* Writes the output of a head, divided by the sum of its weights, to a row of the wave, in place of its q. */
 void capp_attend_finish(const capp_attend *a, size_t row, size_t head, float *out, float sum);
 
-/* Positions of a block. Before and after its scores there is room for those of a whole vector of keys. */
-enum { CAPP_ATTEND_BLOCK = 256, CAPP_ATTEND_SCORES = CAPP_ATTEND_BLOCK + 2 * CAPP_LANES };
+/* Positions of a block. Before its scores there is room for those of a whole vector of keys. */
+enum { CAPP_ATTEND_BLOCK = 256, CAPP_ATTEND_SCORES = CAPP_ATTEND_BLOCK + CAPP_LANES };
 
 /* What a task works on. A query's weights are 2^(score log2(e) - top). */
 typedef struct capp_attend_work {
@@ -73,7 +73,7 @@ typedef struct capp_attend_lane {
     /* The top of a query whose greatest score so far is `most`. */
     float (*top)(float most);
     /* Scores of the n keys from `slot` on, for queries first .. first + queries - 1, to s and s + SCORES ... It may
-     * change up to LANES - 1 numbers before and after a query's n scores. */
+     * change up to LANES - 1 numbers before a query's n scores. */
     void (*scores)(const capp_attend_work *w, float *s, size_t slot, size_t n, size_t first, size_t queries);
     /* Makes weights of a query's scores of positions at + from .. at + to - 1, adds them to its sum, and makes the
      * block's other weights 0. */

@@ -139,11 +139,13 @@ static void scores_of_block(const capp_attend *a, const capp_attend_work *w, cap
         scores_of_runs(a, w, spine, at, from, capp_attend_least(end, w->tile->spine), 0, w->tile->rows * a->group);
 }
 
-/* Raises the top of a query to that of its greatest score. */
+/* Raises the top of a query to that of its greatest score. Scores that are as great as MOST_SCORE count as infinite:
+ * float32 does not hold the difference between such a score and its top. */
 static void raise_top(const capp_attend *a, const capp_attend_work *w, size_t query, float most) {
+    static const float MOST_SCORE = 0x1p23f;
     const float before = w->top[query];
-    if (!(most * CAPP_LOG2E > before)) return;
-    w->top[query] = lane_of(w)->top(most);
+    if (most * CAPP_LOG2E <= before || most <= -MOST_SCORE) return;
+    w->top[query] = most < MOST_SCORE ? lane_of(w)->top(most) : NAN;
     if (before == -INFINITY) return; /* nothing has been added */
     const double change = (double)(before - w->top[query]);
     const float factor = (float)capp_pair_exp(capp_pair_of(change * CAPP_LN2))[0];

@@ -61,10 +61,10 @@ typedef struct choice {
     size_t cost, good; /* of the cut; a cost that is good enough */
 } choice;
 
-/* Takes a cut that costs less. Returns whether it is good enough. */
+/* Takes a cut that costs less. Returns whether it is good enough. One thread never waits. */
 static bool offer(choice *best, const capp_load *l, capp_cut c) {
     const size_t last = c.wide < c.units ? c.small + l->extra : c.width * (c.block + l->extra);
-    const size_t cost = capp_cut_time(l, &c) + last / CAPP_LAST_PART;
+    const size_t cost = capp_cut_time(l, &c) + (l->threads > 1 ? last / CAPP_LAST_PART : 0);
     if (cost < best->cost) best->cost = cost, best->cut = c;
     return best->cost <= best->good;
 }

@@ -145,10 +145,13 @@ typedef struct search {
     size_t n, threads, kv_heads;
     cut best;
     uint64_t cost, good; /* of the best cut; a cost that is good enough */
+    size_t effort;       /* rows that were cut and tasks that were simulated */
 } search;
 
-/* Tries a cut. Returns whether the best one is good enough. */
+/* Tries a cut. Returns whether the best one is good enough, or the search takes too long for the wave: a row or a task
+ * takes some 50 ns. */
 static bool offer(search *s, cut c) {
+    enum { EFFORT = 1 << 15, EFFORT_OF_ROW = 8 };
     capp_crew crew;
     uint64_t work = 0;
     apply(s->f, s->tiles, s->n, &c);
@@ -161,7 +164,8 @@ static bool offer(search *s, cut c) {
     const uint64_t cost = capp_crew_time(&crew) + s->tiles->tile[s->tiles->n - 1].work / CAPP_LAST_PART;
     if (!s->good) s->good = capp_good_time(work / s->threads); /* the first cut has the least work */
     if (cost < s->cost) s->cost = cost, s->best = c;
-    return s->cost <= s->good;
+    s->effort += s->n + s->kv_heads * s->tiles->n;
+    return s->cost <= s->good || s->effort > EFFORT + EFFORT_OF_ROW * s->n;
 }
 
 /* Tries tiles of up to `most` rows: all, then with full rounds of the largest ones, of which there may be one less. The
@@ -188,7 +192,7 @@ static bool offer_most(search *s, size_t most) {
  * threads would wait. Several cuts are tried by counting the work, until one is good enough. */
 static void cut_tiles(const capp_forward *f, capp_tiles *tiles, size_t n) {
     const size_t threads = (size_t)capp_pool_threads(f->pool), kv_heads = f->weights->hparams.kv_heads;
-    search s = {f, tiles, n, threads, kv_heads, {f->tile_rows, SIZE_MAX, 1}, UINT64_MAX, 0};
+    search s = {f, tiles, n, threads, kv_heads, {f->tile_rows, SIZE_MAX, 1}, UINT64_MAX, 0, 0};
     for (size_t most = f->tile_rows; n && kv_heads && threads > 1 && most;
          most = f->tile_rows / (f->tile_rows / most + 1))
         if (offer_most(&s, most)) break;
