@@ -81,7 +81,7 @@ integers multiply each of an activation's two digits.
   Neither this loop nor that of bfloat16 uses the stack.
 - Integers are scaled after each block of 32 inputs, which takes 64 instructions of a round. Their sums and those in float32
   do not fit the registers together: 181 (SMULL), 66 (SDOT) and 101 (SMMLA) instructions use the stack.
-- SUDOT, which the integer products of I8MM used before, took 593 instructions for the same round. SMMLA takes 439, so it
+- SUDOT, which the integer products of I8MM used before, took 593 instructions for the same round. SMMLA takes 440, so it
   replaced SUDOT. It multiplies the low digits also where they are 0: i8 is no faster than i16 there.
 - SMULL needs a second instruction, SADALP, for each product. So with NEON alone i16 takes more than twice the instructions of
   float32.

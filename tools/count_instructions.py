@@ -41,9 +41,9 @@ class Kernel:
 
 KERNELS = [
     Kernel("f32", "neon", "FMLA", "neon", "packed_6_1", 6 * 16, 4, 38),
-    Kernel("i16", "neon", "SMULL", "integers_neon", "tile_4_1_0_0", BLOCK, 4, 1671),
-    Kernel("i16", "neondot", "SDOT", "integers_neondot", "tile_4_1_0_0", BLOCK, 8, 488),
-    Kernel("i16", "neoni8mm", "SMMLA", "integers_neoni8mm", "tile_4_1_0_0", BLOCK, 16, 439),
+    Kernel("i16", "neon", "SMULL", "integers_neon", "tile_4_1_0_0", BLOCK, 4, 1672),
+    Kernel("i16", "neondot", "SDOT", "integers_neondot", "tile_4_1_0_0", BLOCK, 8, 489),
+    Kernel("i16", "neoni8mm", "SMMLA", "integers_neoni8mm", "tile_4_1_0_0", BLOCK, 16, 440),
     Kernel("bf16", "neonbf16", "BFMMLA", "bfmmla", "tile_3", 6 * 16 * 8, 16, 84),
 ]
 
