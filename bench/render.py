@@ -71,9 +71,9 @@ integers multiply each of an activation's two digits.
 | precision | `--isa` | instruction that multiplies | multiply-adds of a round | instructions | of them multiply | for each multiply-add | at least |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | f32 | neon | FMLA | 96 | 38 | 24 | 0.396 | 0.250 |
-| i16 | neon | SMULL | 2,048 | 1,671 | 512 | 0.816 | 0.250 |
-| i16 | neondot | SDOT | 2,048 | 488 | 256 | 0.238 | 0.125 |
-| i16 | neoni8mm | SMMLA | 2,048 | 439 | 128 | 0.214 | 0.062 |
+| i16 | neon | SMULL | 2,048 | 1,672 | 512 | 0.816 | 0.250 |
+| i16 | neondot | SDOT | 2,048 | 489 | 256 | 0.239 | 0.125 |
+| i16 | neoni8mm | SMMLA | 2,048 | 440 | 128 | 0.215 | 0.062 |
 | bf16 | neonbf16 | BFMMLA | 768 | 84 | 48 | 0.109 | 0.062 |
 
 - The loop of float32 has 8 loads beside its 24 products, and 6 instructions that count and move pointers. A processor with two
