@@ -11,17 +11,12 @@ static size_t most_of(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* a / b, rounded up. */
-static size_t over(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-
 static size_t large_tasks(const capp_cut *c) {
-    return c->wide ? over(c->wide, c->width) * over(c->rows, c->block) : 0;
+    return c->wide ? capp_over(c->wide, c->width) * capp_over(c->rows, c->block) : 0;
 }
 
 static size_t small_tasks(const capp_cut *c) {
-    return c->units > c->wide ? (c->units - c->wide) * over(c->rows, c->small) : 0;
+    return c->units > c->wide ? (c->units - c->wide) * capp_over(c->rows, c->small) : 0;
 }
 
 size_t capp_cut_tasks(const capp_cut *c) {
@@ -34,7 +29,7 @@ capp_piece capp_cut_piece(const capp_cut *c, size_t task) {
     const bool is_small = task >= large;
     const size_t first = is_small ? c->wide : 0, end = is_small ? c->units : c->wide;
     const size_t width = is_small ? 1 : c->width, block = is_small ? c->small : c->block;
-    const size_t across = over(end - first, width), at = is_small ? task - large : task;
+    const size_t across = capp_over(end - first, width), at = is_small ? task - large : task;
     capp_piece p = {.unit = first + at % across * width, .row = at / across * block};
     p.units = least(end - p.unit, width), p.rows = least(c->rows - p.row, block);
     return p;
@@ -73,7 +68,7 @@ static bool offer(choice *best, const capp_load *l, capp_cut c) {
  * may be one less. Small tasks make one to three rounds. */
 static bool offer_width(choice *best, const capp_load *l, size_t width, size_t block) {
     enum { FEWER = 2, ROUNDS = 3 };
-    const size_t blocks = over(l->rows, block), full = over(l->units, width) * blocks / l->threads;
+    const size_t blocks = capp_over(l->rows, block), full = capp_over(l->units, width) * blocks / l->threads;
     capp_cut c = {l->rows, l->units, width, block, l->units, block};
     if (offer(best, l, c)) return true;
     for (size_t fewer = 0; fewer < FEWER && fewer <= full; fewer++) {
@@ -81,7 +76,7 @@ static bool offer_width(choice *best, const capp_load *l, size_t width, size_t b
         if (c.wide >= l->units) continue;
         for (size_t rounds = 1; rounds <= ROUNDS; rounds++) {
             const size_t n = most_of(rounds * l->threads / (l->units - c.wide), blocks);
-            c.small = over(l->rows, least(n, l->rows));
+            c.small = capp_over(l->rows, least(n, l->rows));
             if (offer(best, l, c)) return true;
         }
     }
@@ -90,7 +85,7 @@ static bool offer_width(choice *best, const capp_load *l, size_t width, size_t b
 
 capp_cut capp_cut_of(const capp_load *l) {
     if (!l->rows) return (capp_cut){0, 0, 1, 1, 0, 1};
-    const size_t blocks = over(l->rows, l->most), block = over(l->rows, blocks);
+    const size_t blocks = capp_over(l->rows, l->most), block = capp_over(l->rows, blocks);
     const size_t work = l->units * (l->rows + blocks * l->extra);
     choice best = {.cost = (size_t)-1, .good = (size_t)capp_good_time(work / l->threads)};
     for (size_t width = l->width; width && !offer_width(&best, l, width, block); width /= 2) continue;

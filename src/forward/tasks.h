@@ -7,6 +7,11 @@
 
 #include "base/pool.h"
 
+/* a / b, rounded up. */
+static inline size_t capp_over(size_t a, size_t b) {
+    return (a + b - 1) / b;
+}
+
 /* Tasks are cut to end soon. What counts is their time plus this part of the last task, for which all may have to wait
  * if threads differ in speed. */
 enum { CAPP_LAST_PART = 8 };

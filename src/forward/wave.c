@@ -12,11 +12,6 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* a / b, rounded up. */
-static size_t over(size_t a, size_t b) {
-    return (a + b - 1) / b;
-}
-
 /* Sets f->path to the path of node. *common: how many positions of f->path (which has `length` valid positions) are
  * already correct. Rows come in depth-first order, so the walk up is short. */
 static void walk_path(capp_forward *f, const capp_tree *tree, uint32_t node, size_t length, size_t *common) {
@@ -72,7 +67,7 @@ static size_t rows_of_tile(const capp_forward *f, const capp_tiles *tiles, size_
     while (first + rows < end && rows < AHEAD * most &&
            joins(tiles->common[first + rows], f->depth[tiles->row[first + rows]], depth))
         rows++;
-    return over(rows, over(rows, most));
+    return capp_over(rows, capp_over(rows, most));
 }
 
 /* The work of a task for a tile, in queries times positions. */
@@ -121,7 +116,7 @@ static void sort_tiles(capp_tiles *tiles) {
 /* Replaces a tile by smaller ones; all but the first one go to the end. */
 static void divide(const capp_forward *f, capp_tiles *tiles, capp_tile *tile, uint64_t small) {
     const size_t end = tile->first + tile->rows, count = (size_t)((tile->work + small - 1) / small);
-    const size_t rows = over(tile->rows, least(count, tile->rows));
+    const size_t rows = capp_over(tile->rows, least(count, tile->rows));
     for (size_t first = tile->first + rows; first < end; first += rows)
         tiles->tile[tiles->n++] = tile_of(f, tiles, first, least(rows, end - first));
     *tile = tile_of(f, tiles, tile->first, rows);
