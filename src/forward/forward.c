@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "forward/wave.h"
 
-enum { MOST_TILE_ROWS = 48, TILE_QUERIES = 48 };
+/* A tile of attention. In bfloat16, each tile turns the values that it reads into panels: twice the queries for one turn. */
+enum { TILE_QUERIES = 48, NARROW_TILE_QUERIES = 96 };
 
 static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -61,9 +62,7 @@ static void set_sizes(capp_forward *f, const capp_weights *w, const capp_weights
     f->wide_stride = wide ? stride_of(wide) : 0;
     size_t mix = capp_mix_inputs(h), taken = larger(larger(2 * (size_t)h->side, h->laurel), capp_latent_floats(h));
     f->t_stride = stride_of(larger(larger(qkv, mix), taken));
-    f->tile_rows = TILE_QUERIES / group;
-    if (f->tile_rows < 4) f->tile_rows = 4;
-    if (f->tile_rows > MOST_TILE_ROWS) f->tile_rows = MOST_TILE_ROWS;
+    f->tile_rows = larger(4, (w->products->put_rows ? NARROW_TILE_QUERIES : TILE_QUERIES) / group);
     f->scratch_stride = larger(larger(1, h->streams) * h->width, h->side);
     for (size_t i = 0; i < 2; i++) {
         const capp_weights *of = i ? exact : w;
