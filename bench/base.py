@@ -5,6 +5,7 @@ import os
 import re
 import statistics
 import time
+import typing
 
 # A run longer than this many seconds is repeated at most this often, because slow peers would take hours otherwise. The
 # tables say how many runs each median has.
@@ -30,6 +31,7 @@ class Bench:
     threads: int
     results: str    # folder of the results of this machine
     only: str = ""  # a regular expression: measure only those points; see wants
+    keep: typing.Callable = lambda data: None  # saves the points so far, for a run that is stopped
     skipped: list = dataclasses.field(default_factory=list)
     count: int = 0
 

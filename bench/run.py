@@ -72,14 +72,19 @@ def main():
         for name in names:
             print(f"{name}:", flush=True)
             bench.skipped, start = [], time.monotonic()
+
+            def keep(data, name=name, start=start):
+                took = round(time.monotonic() - start)
+                save(folder, name, {"work": name, **about, "took_seconds": took, "skipped": bench.skipped, "data": data})
+
+            bench.keep = keep
             try:
                 data = importlib.import_module("works." + name).run(bench)
             except base.Skip as why:
                 bench.skip(name, why)
                 continue
-            took = time.monotonic() - start
-            save(folder, name, {"work": name, **about, "took_seconds": round(took), "skipped": bench.skipped, "data": data})
-            bench.say(f"{took:.0f} s in all")
+            keep(data)
+            bench.say(f"{time.monotonic() - start:.0f} s in all")
     print(f"results are in {os.path.relpath(folder)}; bench/render.py makes docs/performance.md of them")
 
 

@@ -429,11 +429,12 @@ static double measure(double (*run)(void)) {
 static void begin_integers(void) {
     const uint32_t type = CAPP_TYPE_Q4_K;
     const size_t k = shape[1], lda = k + CAPP_MAX_STEP;
+    const size_t block = shape[3] ? least(shape[3], products->block) : products->block;
     if (!products->coarsen) return;
     for (size_t i = 0; i * products->nr < shape[2]; i++)
         memcpy((char *)b + i * products->panel_bytes(CAPP_TYPE_Q4_K, k), &type, sizeof type);
     for (size_t from = 0, part; from < k; from += part) {
-        part = k - from < products->block ? k - from : products->block;
+        part = least(k - from, block);
         memcpy((char *)b + products->panel_bytes(CAPP_TYPE_Q4_K, part), &type, sizeof type);
     }
     for (size_t i = 0; i < shape[0]; i++) {

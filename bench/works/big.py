@@ -116,6 +116,12 @@ def measure_classes(bench, model, work, measure, found):
         tell(bench, label, found[label])
 
 
+def data_of(found):
+    order = [f"{model} {work}" for model in MODELS for work in
+             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in classes.CLASSES), "start")]
+    return {"points": [found[label] for label in order if label in found]}
+
+
 def run(bench):
     """Keeps earlier results of the points that bench.only excludes."""
     found = {f"{point['model']} {point['name']}": point for point in bench.before("big").get("points", ())}
@@ -127,9 +133,9 @@ def run(bench):
             continue
         for work, measure in works(bench, model):
             measure_classes(bench, model, work, measure, found)
+            bench.keep(data_of(found))
         if bench.wants(f"{model} start"):
             found[f"{model} start"] = start(bench, model)
             tell(bench, f"{model} start", found[f"{model} start"])
-    order = [f"{model} {work}" for model in MODELS for work in
-             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in classes.CLASSES), "start")]
-    return {"points": [found[label] for label in order if label in found]}
+            bench.keep(data_of(found))
+    return data_of(found)

@@ -96,6 +96,12 @@ def jobs(bench):
         yield f"accuracy {n}", None, lambda _, n=n: accuracies(bench, n)
 
 
+def data_of(bench, found):
+    results = {label: found[label] for label, *_ in jobs(bench) if label in found}
+    return {"points": [x for label, x in results.items() if not label.startswith("accuracy")],
+            "accuracy": [x for label, x in results.items() if label.startswith("accuracy")]}
+
+
 def run(bench):
     """Keeps earlier results of the points that bench.only excludes."""
     before, peer, dtype = bench.before("figure"), None, None
@@ -110,7 +116,5 @@ def run(bench):
                 stack.close()
                 peer, dtype = open_peer(bench, stack, THEIRS, wanted), wanted
             found[label] = job(peer)
-    order = [label for label, *_ in jobs(bench)]
-    results = {label: found[label] for label in order if label in found}
-    return {"points": [x for label, x in results.items() if not label.startswith("accuracy")],
-            "accuracy": [x for label, x in results.items() if label.startswith("accuracy")]}
+            bench.keep(data_of(bench, found))
+    return data_of(bench, found)

@@ -7,6 +7,7 @@ import machine
 from works import big
 
 MODELS = {"smollm2": 512, "gemma3": 512, "7b": 128}  # and the tokens of the text
+LABELS = [(model, isa) for model in MODELS for isa in classes.ISAS]
 PRECISIONS = ("mixed", "i16", "f32", "bf16")
 
 
@@ -29,16 +30,20 @@ def point(bench, model, isa):
             "auto": chosen(bench, model, options), "methods": base.agree(facts, "i16")}
 
 
+def data_of(found):
+    return {"points": [found[label] for label in LABELS if label in found]}
+
+
 def run(bench):
     """Keeps earlier results of the points that bench.only excludes."""
-    labels = [(model, isa) for model in MODELS for isa in classes.ISAS]
     found = {(each["model"], each["isa"]): each for each in bench.before("lanes").get("points", ())}
-    for model, isa in labels:
+    for model, isa in LABELS:
         if not bench.wants(f"{model} {isa}") or isa not in classes.here():
             continue
         try:
             bench.model(model)
             found[model, isa] = point(bench, model, isa)
+            bench.keep(data_of(found))
         except base.Skip as why:
             bench.skip(f"precisions of {model}, {isa}", why)
-    return {"points": [found[label] for label in labels if label in found]}
+    return data_of(found)

@@ -44,6 +44,10 @@ def point(bench, model, tokens, name):
             "need": flops.prefill(bench, model, tokens), "methods": facts}
 
 
+def data_of(found):
+    return {"points": [found[label] for label in (label_of(*each) for each in POINTS) if label in found]}
+
+
 def run(bench):
     """Keeps earlier results of the points that bench.only excludes."""
     found = {label_of(each["name"], each["tokens"], each["class"]): each for each in bench.before("prefill").get("points", ())}
@@ -54,6 +58,7 @@ def run(bench):
         try:
             bench.model(model)
             found[label] = point(bench, model, tokens, name)
+            bench.keep(data_of(found))
         except base.Skip as why:
             bench.skip(f"prefill, {label}", why)
-    return {"points": [found[label] for label in (label_of(*each) for each in POINTS) if label in found]}
+    return data_of(found)
