@@ -89,6 +89,11 @@ static size_t least(size_t x, size_t y) {
     return x < y ? x : y;
 }
 
+/* The type of panels of integers with k inputs: Q4_K, or Q4_1 where its blocks of 256 do not fit. */
+static uint32_t type_of(size_t k) {
+    return k % 256 ? CAPP_TYPE_Q4_1 : CAPP_TYPE_Q4_K;
+}
+
 /* Each case runs its operation once and returns the number of mathematical operations done; an exp counts as one.
  * cases[] lists the shapes. */
 
@@ -96,7 +101,7 @@ static size_t least(size_t x, size_t y) {
  * one vector. Where c is narrower than n, as for tiles of the head, panels overwrite each other's columns. */
 static double case_matmul(void) {
     const size_t m = shape[0], k = shape[1], n = shape[2], lda = k + CAPP_MAX_STEP,
-                 bytes = products->panel_bytes(CAPP_TYPE_Q4_K, k);
+                 bytes = products->panel_bytes(type_of(k), k);
     const size_t columns = shape[3] ? shape[3] : n;
     for (size_t j = 0; j < n; j += products->nr) {
         const size_t width = n - j < products->nr ? n - j : products->nr;
@@ -114,7 +119,7 @@ static double case_blocks(void) {
         for (size_t from = 0, part; from < k; from += part) {
             part = k - from < block ? k - from : block;
             for (size_t i = j; i < j + 2 * nr; i += nr) {
-                const char *panel = (const char *)b + i / nr % 2 * products->panel_bytes(CAPP_TYPE_Q4_K, part),
+                const char *panel = (const char *)b + i / nr % 2 * products->panel_bytes(type_of(part), part),
                            *x = (const char *)a;
                 if (from)
                     products->matmul_on(c + i, n + CAPP_LANES, x + from * products->element, lda, panel, m, nr, part);
@@ -126,7 +131,7 @@ static double case_blocks(void) {
 }
 
 static double case_pack(void) {
-    const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(CAPP_TYPE_Q4_K, k);
+    const size_t k = shape[1], n = shape[2], bytes = products->panel_bytes(type_of(k), k);
     for (size_t j = 0; j + products->nr <= n; j += products->nr)
         products->pack((char *)b + j / products->nr * bytes, a + j * k, k, products->nr, k);
     return (double)(n * k);
@@ -424,18 +429,21 @@ static double measure(double (*run)(void)) {
     return best * 1e-9;
 }
 
-/* Panels of integers begin with their type; each case with a panel uses Q4_K. Activations are digits; a fifth of a
- * row's blocks, others in each row, are four times as large as the rest. */
+/* Panels of integers begin with their type. */
+static void begin_panel(size_t i, size_t k) {
+    const uint32_t type = type_of(k);
+    memcpy((char *)b + i * products->panel_bytes(type, k), &type, sizeof type);
+}
+
+/* Activations are digits; a fifth of a row's blocks, others in each row, are four times as large as the rest. */
 static void begin_integers(void) {
-    const uint32_t type = CAPP_TYPE_Q4_K;
     const size_t k = shape[1], lda = k + CAPP_MAX_STEP;
     const size_t block = shape[3] ? least(shape[3], products->block) : products->block;
     if (!products->coarsen) return;
-    for (size_t i = 0; i * products->nr < shape[2]; i++)
-        memcpy((char *)b + i * products->panel_bytes(CAPP_TYPE_Q4_K, k), &type, sizeof type);
+    for (size_t i = 0; i * products->nr < shape[2]; i++) begin_panel(i, k);
     for (size_t from = 0, part; from < k; from += part) {
         part = least(k - from, block);
-        memcpy((char *)b + products->panel_bytes(CAPP_TYPE_Q4_K, part), &type, sizeof type);
+        begin_panel(1, part);
     }
     for (size_t i = 0; i < shape[0]; i++) {
         fill(c, lda, 1.0f);
@@ -474,7 +482,7 @@ static void bench_unpack(void) {
 
 /* What the products of a case with weights from memory read of them, beside what one thread reads at most. */
 static void print_reading(const char *name, double rate) {
-    const double panel = (double)products->panel_bytes(CAPP_TYPE_Q4_K, shape[1]);
+    const double panel = (double)products->panel_bytes(type_of(shape[1]), shape[1]);
     const double each = panel / (2.0 * (double)(shape[0] * shape[1] * products->nr));
     say("%-10s %-4s %-12s %-20s %8.1f GB/s of %.1f GB/s\n", kernels->name, name, "weights", "", rate * each,
         measure(case_read));
@@ -524,6 +532,8 @@ static void bench_tables(const choice *of) {
         }
         bench(kernels->f32, of->op, "f32", 0);
         if (kernels->bf16) bench(kernels->bf16, of->op, "bf16", 0);
+        /* Its products of integers are a definition and take minutes: only if it is asked for. */
+        if (!of->isa && !strcmp(kernels->name, "ref")) continue;
         bench(kernels->i16, of->op, "i16", 0);
         bench(kernels->i16, of->op, "mixed", 0.02F);
         bench(kernels->i16, of->op, "i8", FLT_MAX);
