@@ -75,7 +75,7 @@ def main():
 
             def keep(data, name=name, start=start):
                 took = round(time.monotonic() - start)
-                save(folder, name, {"work": name, **about, "took_seconds": took, "skipped": bench.skipped, "data": data})
+                save(folder, f"{name}.partial", {"work": name, **about, "took_seconds": took, "skipped": bench.skipped, "data": data})
 
             bench.keep = keep
             try:
@@ -84,6 +84,7 @@ def main():
                 bench.skip(name, why)
                 continue
             keep(data)
+            os.replace(f"{folder}/{name}.partial.json", f"{folder}/{name}.json")
             bench.say(f"{time.monotonic() - start:.0f} s in all")
     print(f"results are in {os.path.relpath(folder)}; bench/render.py makes docs/performance.md of them")
 

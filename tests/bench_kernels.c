@@ -532,7 +532,7 @@ static void bench_tables(const choice *of) {
         }
         bench(kernels->f32, of->op, "f32", 0);
         if (kernels->bf16) bench(kernels->bf16, of->op, "bf16", 0);
-        /* Its products of integers are a definition and take minutes: only if it is asked for. */
+        /* ref's products of integers are a definition and take minutes: only if ref is asked for. */
         if (!of->isa && !strcmp(kernels->name, "ref")) continue;
         bench(kernels->i16, of->op, "i16", 0);
         bench(kernels->i16, of->op, "mixed", 0.02F);

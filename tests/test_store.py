@@ -229,6 +229,8 @@ def test_another_run_is_told_apart(model, tiny_gpt2, write, tmp_path, change, pa
     good(run("classify", *model, *CLASSES, *change, "-o", store, "--overwrite", path))
     if part != "precision":  # f32 may be what auto has chosen
         assert good(run("export", store)) != rows
+    good(run("classify", *model, *CLASSES, *change, "-o", store, "--resume", path))
+    fails(run("classify", *model, *CLASSES, "-o", store, "--resume", path), "run.db", part, "then")
 
 
 def test_long_values_are_cut_where_they_differ(model, write, tmp_path):

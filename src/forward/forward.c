@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "forward/wave.h"
 
-/* A tile of attention. In bfloat16, each tile turns the values that it reads into panels: twice the queries for one
- * turn. */
+/* A tile of attention. In bfloat16 each tile makes panels of the values that it reads, so twice the queries halve that
+ * work. */
 enum { TILE_QUERIES = 48, NARROW_TILE_QUERIES = 96 };
 
 static size_t round_up(size_t n, size_t multiple) {
