@@ -31,7 +31,7 @@ class Bench:
     threads: int
     results: str    # folder of the results of this machine
     only: str = ""  # a regular expression: measure only those points; see wants
-    keep: typing.Callable = lambda data: None  # saves the points so far as WORK.partial.json, for a run that is stopped
+    keep: typing.Callable = lambda data: None  # saves the points so far as WORK.partial, for a run that is stopped
     skipped: list = dataclasses.field(default_factory=list)
     count: int = 0
 

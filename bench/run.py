@@ -42,9 +42,8 @@ def options():
     return parser.parse_args()
 
 
-def save(folder, name, result):
-    os.makedirs(folder, exist_ok=True)
-    path = f"{folder}/{name}.json"
+def save(path, result):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
         file.write("\n")
@@ -75,7 +74,7 @@ def main():
 
             def keep(data, name=name, start=start):
                 took = round(time.monotonic() - start)
-                save(folder, f"{name}.partial", {"work": name, **about, "took_seconds": took, "skipped": bench.skipped, "data": data})
+                save(f"{folder}/{name}.partial", {"work": name, **about, "took_seconds": took, "skipped": bench.skipped, "data": data})
 
             bench.keep = keep
             try:
@@ -84,7 +83,7 @@ def main():
                 bench.skip(name, why)
                 continue
             keep(data)
-            os.replace(f"{folder}/{name}.partial.json", f"{folder}/{name}.json")
+            os.replace(f"{folder}/{name}.partial", f"{folder}/{name}.json")
             bench.say(f"{time.monotonic() - start:.0f} s in all")
     print(f"results are in {os.path.relpath(folder)}; bench/render.py makes docs/performance.md of them")
 

@@ -100,6 +100,12 @@ def tell(bench, label, point):
     bench.say(f"{label}: {base.summary(point['methods'])}{held}{ran}")
 
 
+def data_of(found):
+    order = [f"{model} {work}" for model in MODELS for work in
+             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in classes.CLASSES), "start")]
+    return {"points": [found[label] for label in order if label in found]}
+
+
 def measure_classes(bench, model, work, measure, found):
     for name in classes.CLASSES:
         label = f"{model} {work} {name}"
@@ -114,12 +120,7 @@ def measure_classes(bench, model, work, measure, found):
         found[label] = {"name": f"{work} {name}", "model": model, "class": name, "commit": machine.commit(), "date": machine.today(),
                         "layers": flops.shape(bench, model).layers, **point}
         tell(bench, label, found[label])
-
-
-def data_of(found):
-    order = [f"{model} {work}" for model in MODELS for work in
-             (*(f"{work} {name}" for work in ("prefill", *FLAGS) for name in classes.CLASSES), "start")]
-    return {"points": [found[label] for label in order if label in found]}
+        bench.keep(data_of(found))
 
 
 def run(bench):
@@ -133,7 +134,6 @@ def run(bench):
             continue
         for work, measure in works(bench, model):
             measure_classes(bench, model, work, measure, found)
-            bench.keep(data_of(found))
         if bench.wants(f"{model} start"):
             found[f"{model} start"] = start(bench, model)
             tell(bench, f"{model} start", found[f"{model} start"])
