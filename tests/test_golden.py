@@ -194,6 +194,29 @@ def test_the_same_bytes(capp, smollm2, shared, need_isa, tmp_path, isa, precisio
         assert len(among) == 500 and all(among[row] == expected[row] for row in expected)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_tiles(build, capp, shared, request, tmp_path, monkeypatch, name):
+    """AMX tiles, lent where there are none (tests/lent_tiles.h): bfloat16's error, which that of mixed exceeds; the same bits
+    with other threads, order and memory; and the decisions of float32."""
+    monkeypatch.setenv("CAPP_LEND_TILES", "1")
+    model, lent = request.getfixturevalue(name), build / "tests" / "capp_lent"
+    if not lent.exists() or subprocess.run([lent, "inspect", "--fingerprint", "--isa", "amx", model], capture_output=True).returncode:
+        pytest.skip("this machine has no tiles and no VDPBF16PS, and lending tiles needs that")
+    golden = rows_of(f"{shared}/golden/copa-dev.{name}.jsonl")[:12]
+    path = write_rows(tmp_path / "in.jsonl", inputs(golden))
+    text = logprobs(lent, model, path, "--isa", "amx", precision="bf16")
+    mixed = logprobs(capp, model, path, precision="mixed")
+    error, more = (differences([json.loads(line) for line in lines.splitlines()], golden) for lines in (text, mixed))
+    assert statistics.mean(error) <= 0.018 < statistics.mean(more) and max(error) <= 0.2
+    backwards = write_rows(tmp_path / "backwards.jsonl", inputs(golden[5::-1]))
+    again = logprobs(lent, model, backwards, "--isa", "amx", "--threads", "1", "--memory", "64M", precision="bf16")
+    assert again.splitlines() == text.splitlines()[5::-1]
+    chosen = [subprocess.run([lent, "classify", "-m", model, "--isa", "amx", "--precision", precision, "--quiet", path],
+                             stdout=subprocess.PIPE, check=True).stdout.splitlines() for precision in ("auto", "f32")]
+    assert chosen[0] != chosen[1]
+    assert [json.loads(row)["index"] for row in chosen[0]] == [json.loads(row)["index"] for row in chosen[1]]
+
+
 # ---- The seed's weakness: tens of classes listed after a long text that differs from row to row
 # -----------------------
 

@@ -20,6 +20,11 @@ ENVIRONMENT = {
 }
 
 
+# Tiles that the machine lacks are lent (tests/lent_tiles.h) to tests of kernels always, to those of whole models, which take
+# some minutes, with --long.
+LENT = {"CAPP_LEND_TILES": "1"}
+
+
 def programs(build):
     """The test programs of a build folder, as Meson lists them; a file that remains from an earlier build is not
     listed."""
@@ -44,12 +49,14 @@ def cases():
                     if build != "release":
                         continue
                     marks.append(pytest.mark.slow)
-                yield pytest.param(program, name, id=f"{build}-{program.name}-{name}", marks=marks)
+                yield pytest.param(program, name, {}, id=f"{build}-{program.name}-{name}", marks=marks)
+                if build == "release" and "amx" in name.split("_"):
+                    yield pytest.param(program, name, LENT, id=f"lent-{program.name}-{name}", marks=pytest.mark.long)
 
 
-@pytest.mark.parametrize("program, name", cases())
-def test_unit(program, name, tmp_path):
-    environment = {**os.environ, **ENVIRONMENT, "TMPDIR": str(tmp_path)}
+@pytest.mark.parametrize("program, name, lent", cases())
+def test_unit(program, name, lent, tmp_path):
+    environment = {**os.environ, **ENVIRONMENT, **lent, "TMPDIR": str(tmp_path)}
     done = subprocess.run([program, name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env=environment, text=True, errors="replace")
     if done.returncode == SKIPPED:

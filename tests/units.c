@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "emulated.h"
+#include "lent_tiles.h"
 #include "test.h"
 
 typedef enum kind { NONE, F32, BF16, I16, MIXED, I8 } kind;
@@ -96,19 +97,25 @@ bool has_unit(const char *name) {
     return k && capp_cpu_request(k->needs);
 }
 
-void need_unit(const char *name) {
-    (void)need_isa(unit_of(name).isa);
-}
-
 /* The names of all families: a name with a slip does not skip a test everywhere. */
 static const char *const isas[] = {"ref", "avx2", "avxvnni", "avx512",   "avx512vnni", "avx512bf16",
                                    "amx", "neon", "neondot", "neoni8mm", "neonbf16"};
 
-const capp_kernels *need_isa(const char *isa) {
-    const capp_kernels *k = capp_kernels_named(isa);
+static void check_isa(const char *isa) {
     bool known = false;
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) known = known || !strcmp(isas[i], isa);
     CHECK(known);
+}
+
+void need_unit(const char *name) {
+    check_isa(unit_of(name).isa);
+    if (!has_unit(name)) SKIP("this machine lacks %s", unit_of(name).isa);
+}
+
+const capp_kernels *need_isa(const char *isa) {
+    check_isa(isa);
+    if (!strcmp(isa, "amx")) lend_tiles();
+    const capp_kernels *k = capp_kernels_named(isa);
     if (!k || !capp_cpu_request(k->needs)) SKIP("this machine lacks %s", isa);
     return k;
 }

@@ -14,7 +14,8 @@ bool has_unit(const char *unit);
 /* Skips the test where the machine lacks the unit. */
 void need_unit(const char *unit);
 
-/* The table of an instruction set of any family of processors. Skips the test where the machine lacks it. */
+/* The table of an instruction set of any family of processors. Skips the test where the machine lacks it, and tiles
+ * cannot be lent (lent_tiles.h). */
 const capp_kernels *need_isa(const char *isa);
 
 #endif
