@@ -123,8 +123,6 @@ static double share_of(size_t part, size_t whole) {
 
 /* NaN if it is not known for all rows. */
 static double log_loss(const tally *t) {
-    double known = report_log_loss(&t->report);
-    if (!isnan(known)) return known;
     return t->n && !t->n_untold ? t->loss / (double)t->n : NAN;
 }
 

@@ -153,11 +153,6 @@ static bool metrics_of(const report *r, capp_metrics *m) {
     return r->known && r->measure && !capp_measure_get(r->measure, m, NULL) && m->n;
 }
 
-double report_log_loss(const report *r) {
-    capp_metrics m;
-    return metrics_of(r, &m) ? m.log_loss : NAN;
-}
-
 void report_json(const report *r, buffer *b) {
     capp_metrics m;
     if (!metrics_of(r, &m)) return;

@@ -46,9 +46,6 @@ void report_text(const report *r, buffer *b);
 void report_change_json(const report *before, const report *after, const char *method, buffer *b);
 void report_change_text(const report *before, const report *after, const char *method, buffer *b);
 
-/* NaN if there are no metrics. */
-double report_log_loss(const report *r);
-
 /* A page with plots that needs nothing else. title: what was evaluated. before: the report without the calibration, or
  * NULL if there is none. */
 void report_html(const report *r, const report *before, buffer *b, const char *title);

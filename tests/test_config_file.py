@@ -31,33 +31,33 @@ def precision(*options, **more):
 
 def test_each_counts_more_than_the_next(tiny_model, settings, monkeypatch):
     fails(run("evaluate", "-c", "a,b", "--label", "label"), "no model")
-    settings(f"# machine\n\n model = {tiny_model} \nprecision=bf16\n")
-    assert precision() == "bf16"
-    monkeypatch.setenv("CAPP_PRECISION", "f32")
+    settings(f"# machine\n\n model = {tiny_model} \nprecision=f32\n")
     assert precision() == "f32"
-    assert precision("--precision", "bf16") == "bf16"
+    monkeypatch.setenv("CAPP_PRECISION", "auto")
+    assert precision() == "auto"
+    assert precision("--precision", "f32") == "f32"
     monkeypatch.delenv("CAPP_PRECISION")
-    settings("precision = bf16\n")
+    settings("precision = f32\n")
     monkeypatch.setenv("CAPP_MODEL", str(tiny_model))
-    assert precision() == "bf16"
+    assert precision() == "f32"
 
 
 def test_where_the_file_is(tiny_model, settings, tmp_path, monkeypatch):
-    path = settings(f"model = {tiny_model}\nprecision = bf16\n")
-    assert precision() == "bf16"
+    path = settings(f"model = {tiny_model}\nprecision = f32\n")
+    assert precision() == "f32"
     monkeypatch.setenv("CAPP_CONFIG", "")
     fails(run("evaluate", "-c", "a,b", "--label", "label"), "no model")
     monkeypatch.setenv("CAPP_CONFIG", str(tmp_path / "none"))
     fails(run("tokenize", stdin=ROW), str(tmp_path / "none"))
     monkeypatch.setenv("CAPP_CONFIG", str(path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "empty"))
-    assert precision() == "bf16"
+    assert precision() == "f32"
     monkeypatch.delenv("CAPP_CONFIG")
     monkeypatch.delenv("XDG_CONFIG_HOME")
     (tmp_path / ".config").mkdir()
     os.rename(path.parent, tmp_path / ".config" / "capp")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert precision() == "bf16"
+    assert precision() == "f32"
 
 
 def test_settings_of_other_commands_are_ignored(tiny_model, settings, tmp_path, write):
