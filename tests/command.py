@@ -15,6 +15,13 @@ def run(*arguments, stdin=b"", **options):
     return subprocess.run([CAPP, *map(str, arguments)], input=stdin, capture_output=True, timeout=60, **options)
 
 
+def supports(capp, model, isa):
+    """Whether this machine has the instruction set."""
+    done = subprocess.run([capp, "inspect", "--fingerprint", "--isa", isa, model], capture_output=True, text=True)
+    assert done.returncode == 0 or "an instruction set that this machine does not support" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
 def rows_of(done):
     assert done.returncode == 0, done.stderr.decode()
     return [json.loads(line) for line in done.stdout.splitlines()]

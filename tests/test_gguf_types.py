@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import supports
 
 np = pytest.importorskip("numpy")
 gguf = pytest.importorskip("gguf")
@@ -245,11 +246,6 @@ def test_bf16(capp, pair):
     assert printed == logprobs(capp, plain, "bf16")
     got, exact = numbers_of(printed), numbers_of(logprobs(capp, quantized, "f32"))
     assert 0 < np.abs(got - exact).max() < 0.5
-
-
-def supports(capp, model, isa):
-    done = subprocess.run([capp, "tokenize", "-m", model, "--isa", isa], input=b"", capture_output=True)
-    return b"but this machine does not support it" not in done.stderr
 
 
 @pytest.mark.parametrize("experts", [None, EXPERTS])

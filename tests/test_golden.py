@@ -6,6 +6,7 @@ import statistics
 import subprocess
 
 import pytest
+from command import supports
 
 MODELS = {"smollm2": 0.616, "gemma3": 0.624}
 # The median differences allowed. transformers' float32 log-softmax loses the tail of Gemma's 262,144 tokens (terms
@@ -53,10 +54,7 @@ def differences(got, golden):
 @pytest.fixture
 def need_isa(capp):
     def check(model, isa):
-        run = subprocess.run([capp, "tokenize", "-m", model, "--isa", isa], input=b"", capture_output=True)
-        probe = subprocess.run([capp, "logprobs", "-m", model, "--isa", isa, "--quiet"], capture_output=True,
-                               input=b'{"prompt": "a", "completions": ["b"], "normalize": false}\n')
-        if b"but this machine does not support it" in run.stderr + probe.stderr:
+        if not supports(capp, model, isa):
             pytest.skip(f"this machine has no {isa}")
     return check
 
@@ -200,7 +198,7 @@ def test_tiles(build, capp, shared, request, tmp_path, monkeypatch, name):
     with other threads, order and memory; and the decisions of float32."""
     monkeypatch.setenv("CAPP_LEND_TILES", "1")
     model, lent = request.getfixturevalue(name), build / "tests" / "capp_lent"
-    if not lent.exists() or subprocess.run([lent, "inspect", "--fingerprint", "--isa", "amx", model], capture_output=True).returncode:
+    if not lent.exists() or not supports(lent, model, "amx"):
         pytest.skip("this machine has no tiles and no VDPBF16PS, and lending tiles needs that")
     golden = rows_of(f"{shared}/golden/copa-dev.{name}.jsonl")[:12]
     path = write_rows(tmp_path / "in.jsonl", inputs(golden))

@@ -13,7 +13,6 @@ import lora
 import quantized
 import test_quantized
 import test_tiny_models as tiny
-from test_quantized import UNITS
 
 MEAN, MOST = 1e-3, 5e-3  # of i16, as without an adapter
 # Models in files of Q8_0: q, k and v apart and as one, gate and up apart and as one, biases, layers with a state, latent
@@ -38,7 +37,7 @@ def widened(path, name, monkeypatch):
 def near(build, model, runs, context, adapters, **options):
     """i16 is near float32 and has the same bits on every instruction set. Returns both results."""
     exact = np.concatenate(tiny.scored(build, model, runs, context, adapters=adapters))
-    got = [tiny.scored(build, model, runs, context, unit + ":i16", adapters=adapters) for unit in UNITS]
+    got = tiny.scored_by_integers(build, model, runs, context, adapters=adapters)
     assert all(one == got[0] for one in got)
     errors = np.abs(np.concatenate(got[0]) - exact)
     assert 0 < errors.mean() < MEAN and errors.max() < MOST, (errors.mean(), errors.max())
@@ -102,7 +101,7 @@ def test_fewer_digits(build, tmp_path, precision, most):
     """The same bits on every instruction set; what the adapter adds has no fewer digits."""
     stored, peft, runs = folder_of(tmp_path, "gptq")
     context, adapters = runs[0]["context"], [(peft, 1)]
-    got = [tiny.scored(build, stored, runs, context, f"{unit}:{precision}", adapters=adapters) for unit in UNITS]
+    got = tiny.scored_by_integers(build, stored, runs, context, precision, adapters)
     assert all(one == got[0] for one in got)
     exact = np.concatenate(tiny.scored(build, stored, runs, context, adapters=adapters))
     plain = np.concatenate(tiny.scored(build, stored, runs, context))

@@ -91,9 +91,11 @@ def test_threads_change_no_bit(capp, tiny_model, adapters, isa, threads):
 
 @pytest.mark.parametrize("precision", ["f32", "auto"])
 def test_weights_that_are_not_cached_are_adapted_too(capp, tiny_model, adapters, precision):
+    memory, rows = ("1M", 100) if precision == "f32" else ("4M", 400)  # tiles need more
+
     def adapted(cached, *lora):  # in so many waves that the cache has panels
-        lines = "".join(f'{{"text": "the ode a doe {number}"}}\n' for number in range(100))
-        return output(capp, "logprobs", "-m", tiny_model, "--precision", precision, "--memory", "1M", *lora,
+        lines = "".join(f'{{"text": "the ode a doe {number}"}}\n' for number in range(rows))
+        return output(capp, "logprobs", "-m", tiny_model, "--precision", precision, "--memory", memory, *lora,
                       "--weights-memory", cached, stdin=lines)
 
     whole = adapted("all", "--lora", adapters[0])

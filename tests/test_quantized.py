@@ -59,7 +59,6 @@ def test_folders_of_libraries(build, tmp_path, case):
 WHOLE = ("gptq", "gptq-2", "gptq-3", "gptq-grouped", "gptq-experts-order", "gptq-v2", "gptq-one-group", "gptq-no-index",
          "gptq-transposed", "gptq-shared-order", "gptq-8-64", "awq", "awq-one-group", "awq-experts", "awq-biases", "int4", "int4-shared-order", "int4-channel", "int4-experts", "int8",
          "w8a8")  # fmt: skip
-UNITS = ("ref", "avx2", "avxvnni", "avx512vnni")
 
 
 @pytest.mark.parametrize("case", WHOLE)
@@ -68,7 +67,7 @@ def test_integers(build, capp, folders, case):
     runs = tiny.reference(CASES[case][0])[:3]
     stored, context = folders(case)[0], runs[0]["context"]
     exact = np.concatenate(tiny.scored(build, stored, runs, context))
-    got = [tiny.scored(build, stored, runs, context, isa + ":i16") for isa in UNITS]
+    got = tiny.scored_by_integers(build, stored, runs, context)
     assert all(one == got[0] for one in got)
     errors = np.abs(np.concatenate(got[0]) - exact)
     assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
@@ -104,7 +103,7 @@ def test_an_order_of_inputs_for_each_expert(build, capp, tmp_path, monkeypatch, 
     runs = tiny.reference(name)[:3]
     context = runs[0]["context"]
     exact = np.concatenate(tiny.scored(build, tmp_path / "plain", runs, context))
-    got = [tiny.scored(build, folder, runs, context, isa + ":i16") for isa in UNITS]
+    got = tiny.scored_by_integers(build, folder, runs, context)
     assert all(one == got[0] for one in got)
     errors = np.abs(np.concatenate(got[0]) - exact)
     assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3
@@ -142,7 +141,7 @@ def test_integers_beside_usual_floats(build, capp, tmp_path, monkeypatch, name):
         done = subprocess.run([capp, "inspect", "--fingerprint", path], capture_output=True, text=True)
         assert done.returncode == 0 and json.loads(done.stdout)["deciding"] == precision, done.stderr
         exact = np.concatenate(tiny.scored(build, path, runs, None))
-        got = [tiny.scored(build, path, runs, None, isa + ":i16") for isa in UNITS]
+        got = tiny.scored_by_integers(build, path, runs, None)
         assert all(one == got[0] for one in got)
         errors = np.abs(np.concatenate(got[0]) - exact)
         assert 0 < errors.mean() < 1e-3 and errors.max() < 5e-3

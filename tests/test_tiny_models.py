@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import bits  # noqa: E402
 import convert  # noqa: E402
 import lora  # noqa: E402
 
@@ -154,15 +155,25 @@ def reference(name):
 
 
 def scored(build, model, runs, context, isa="avx2", sabotage=None, unscored=1, adapters=()):
-    """Log-probabilities of each run. adapters: (path, weight)"""
+    """Log-probabilities of each run; None where the machine lacks the instruction set. adapters: (path, weight)"""
     environment = {**os.environ, **({"CAPP_SABOTAGE": sabotage} if sabotage else {}),
                    **({"CAPP_CONTEXT": str(context)} if context else {}), "CAPP_UNSCORED": str(unscored)}
     lines = "".join(" ".join(map(str, run["ids"])) + "\n" for run in runs)
     extra = [str(part) for adapter in adapters for part in adapter]
     done = subprocess.run([build / "tests" / "model_tool", model, isa, *extra], input=lines, capture_output=True, text=True,
                           env=environment)
+    if done.returncode == bits.LACKING:
+        return None
     assert done.returncode == 0, done.stderr
     return [[float(number) for number in line.split()] for line in done.stdout.splitlines()]
+
+
+def scored_by_integers(build, model, runs, context, precision="i16", adapters=()):
+    """The same on each instruction set that multiplies integers and that this machine has."""
+    found = [scored(build, model, runs, context, f"{isa}:{precision}", adapters=adapters)
+             for isa in ("ref", "avx2", "avxvnni", "avx512vnni")]
+    assert found[0] and found[1]
+    return [one for one in found if one]
 
 
 def differences(build, model, name, **options):
