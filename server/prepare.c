@@ -2,6 +2,7 @@
  * neither of the two waits for a long text or a large file. Large bodies have a thread of their own, in which they are
  * parsed and freed, too: small requests do not wait for them. Requests for a model that is not open yet pass on to the
  * thread that opens models: requests for the other models do not wait for that. */
+#define _POSIX_C_SOURCE 200809L
 #include "prepare.h"
 
 #include <signal.h>
