@@ -29,9 +29,9 @@ static bool hash_begin(hashing *h, capp_error *err) {
 
 static void hash_end(hashing *h, fingerprint *f) {
     XXH128_hash_t hash = XXH3_128bits_digest(h->state);
+    *f = (fingerprint){.bytes = h->bytes};
     snprintf(f->text, sizeof f->text, "xxh3:%016llx%016llx", (unsigned long long)hash.high64,
              (unsigned long long)hash.low64);
-    f->bytes = h->bytes;
     XXH3_freeState(h->state);
 }
 

@@ -230,6 +230,7 @@ void buffer_duration(buffer *b, double seconds) {
 bool fail_at(capp_error *err, size_t line, const char *format, ...) {
     va_list args;
     va_start(args, format);
+    /* cppcheck-suppress ctuuninitvar */
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
     err->status = CAPP_EINVAL;

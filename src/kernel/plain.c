@@ -177,7 +177,7 @@ void capp_route(float *x, size_t n, size_t chosen, int among) {
 }
 
 void capp_route_near(float *x, size_t n, float near) {
-    size_t best[2];
+    size_t best[2] = {0};
     float share[2];
     for (size_t k = 0; k < 2; k++) {
         best[k] = k && !best[0] ? 1 : 0;

@@ -28,7 +28,7 @@ static double uniform(uint64_t seed, uint64_t position) {
 
 /* Whether token a comes before token b: more probable, or equal with a lower id. */
 static bool before(const double *weights, uint32_t a, uint32_t b) {
-    return weights[a] > weights[b] || (weights[a] == weights[b] && a < b);
+    return weights[a] > weights[b] || (a < b && weights[a] == weights[b]);
 }
 
 /* Restores the heap order of heap [n] below place i: a parent comes before its children. */
