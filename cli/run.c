@@ -69,8 +69,10 @@ static bool open_earlier(run *this_run, const options *settings, capp_error *err
                     : !out->resumed || manifest_check(path, settings->out, buffer_view(&out->manifest), &listed, err);
     free(path);
     if (good && !out->stored && settings->on_error != ROW_STOP) good = errors_open(&this_run->errors, out, listed, err);
+    size_t rows = output_rows(out);
     if (good && out->resumed && !settings->quiet)
-        complain("%s: keeping %zu complete rows and continuing after them", settings->out, output_rows(out));
+        complain("%s: keeping %zu complete row%s and continuing after %s", settings->out, rows, rows == 1 ? "" : "s",
+                 rows == 1 ? "it" : "them");
     return good;
 }
 

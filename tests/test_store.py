@@ -202,14 +202,17 @@ def test_a_signal_says_how_to_go_on(model, write, tmp_path):
 
 
 def test_a_small_disk(model, write, tmp_path, disk):
-    """A run fills its disk. The rows that were committed stay, and --resume continues them."""
+    """A run fills its disk. The rows that were committed stay, the message counts these, and --resume continues them."""
     folder, resize = disk
     path, whole, store = write("in.csv", table(2000)), tmp_path / "whole.jsonl", folder / "run.db"
     good(run("classify", *model, *CLASSES, "-o", whole, path))
-    resize(160)
-    fails(run("classify", *model, *CLASSES, "-q", "-o", store, path), "complete rows", "free some space", "--resume")
-    resize(8192)
-    check_store(store)
+    for kib in 64, 160:
+        resize(kib)
+        more = ["--resume"] if store.exists() else []
+        done = fails(run("classify", *model, *CLASSES, "-q", "-o", store, *more, path), "free some space", "--resume")
+        resize(8192)
+        check_store(store)
+        assert f"the file has {numbers_of_rows(store)} complete rows;" in done.stderr.decode()
     good(run("classify", *model, *CLASSES, "-o", store, "--resume", path))
     check_store(store)
     assert good(run("export", store)) == whole.read_bytes()
