@@ -22,6 +22,10 @@ def test_help(command):
     assert f"  {command} " in run("help").stdout.decode()
 
 
+def test_help_of_help():
+    assert run("help", "help").stdout == run("help").stdout and run("help", "help").returncode == 0
+
+
 def test_version():
     assert re.fullmatch(rb"capp \d+\.\d+\.\d+\n", run("--version").stdout)
 
