@@ -342,6 +342,18 @@ def test_empty_cells(model, write, template, cells, bad):
         assert len(rows_of(done)) == 2
 
 
+@pytest.mark.parametrize("command", [["classify", "--id", "nope"], ["evaluate", "--label", "nope"], ["logprobs", "--id", "nope"]])
+def test_columns_that_the_header_lacks(model, write, command):
+    """They are no bad rows: --on-error skip would leave out all of them."""
+    rows, name = "id,text\n1,a\n2,b\n", command[0]
+    parts = ["there is no column 'nope'", "the input has: id, text"]
+    for policy in "stop", "skip", "null":
+        how = [name, *model, *CLASSES, *command[1:], "--on-error", policy]
+        done = fails(run(*how, write("in.csv", rows)), "in.csv:1:", *parts, "no row was scored")
+        assert b"more row" not in done.stderr and b"--on-error" not in done.stderr
+        fails(run(*how, stdin=rows), "stdin:1:", *parts)
+
+
 @pytest.mark.parametrize("end", ["\n\n\n", "\n  \n", "\r\n\r\n", "\n \t\r\n\n"])
 def test_blank_last_lines_are_no_rows(model, write, end):
     for done in classify(model, write("in.txt", "a\nb" + end)), run("classify", *model, *CLASSES, stdin="a\nb" + end):
