@@ -66,6 +66,9 @@ typedef struct row {
 bool rules_open(row_rules *rules, const options *settings, row_need need, capp_error *err);
 void rules_close(row_rules *rules);
 
+/* Whether each number of the prior can be one. Classes are counted from 1, as in all messages about them. */
+bool rules_check_prior(const row_rules *rules, capp_error *err);
+
 /* The completions of the run's classes: their phrasings, or themselves. */
 const capp_str *rules_completions(const row_rules *rules, size_t *n);
 

@@ -232,7 +232,7 @@ static bool json_prior(row_rules *rules, const char *path, capp_error *err) {
     if (good)
         for (json_walk w = json_begin(array); good && json_next(&w); i++) {
             good = json_kind_of(w.item) == JSON_KIND_NUMBER ||
-                   fail_at(err, 0, "%s: item %zu of the prior is not a number", path, i);
+                   fail_at(err, 0, "%s: the prior of class %zu is not a number", path, i + 1);
             if (good) add_prior(rules, &capacity, json_double(w.item));
         }
     buffer_free(&content);
@@ -372,6 +372,13 @@ static void list_asked(row_rules *rules) {
     }
 }
 
+bool rules_check_prior(const row_rules *rules, capp_error *err) {
+    for (size_t i = 0; i < rules->n_prior && i < rules->n_classes; i++)
+        if (!(rules->prior[i] >= 0 && rules->prior[i] <= 1))
+            return fail_at(err, 0, "the prior of class %zu is %g; a prior must be from 0 to 1", i + 1, rules->prior[i]);
+    return true;
+}
+
 /* Reports, before the model is loaded, errors that the library would report for every row. */
 static bool probe_classes(const row_rules *rules, capp_error *err) {
     const capp_example probe = {.prompt = {"a", 1},
@@ -415,6 +422,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
         fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
         return options_blame(settings, "prior", err);
     }
+    if (!rules_check_prior(rules, err)) return options_blame(settings, settings->prior ? "prior" : "classes", err);
     if (rules->n_classes && choices && !probe_classes(rules, err)) return options_blame(settings, "classes", err);
     if (settings->only_prediction && rules_add_phrasings(rules))
         return fail_at(

@@ -383,6 +383,7 @@ def test_rescore_wants_the_model_of_the_store(model, tiny_gpt2, source, tmp_path
     fails(run("decide", store, *model), "--rescore")
     fails(run("decide", store, "-c", "yes,never"), "'never'", "not in the store")
     fails(run("decide", store, "--prior", "0.5,0.5"), "3 classes")
+    fails(run("decide", store, "--prior", "0.5,1.5,-1"), "the prior of class 2 is 1.5")
 
 
 def test_rescore_wants_the_precision_that_decided_then(model, source, tmp_path):
