@@ -176,12 +176,11 @@ static void judge_sample(plan_facts *p) {
 
 static void judge_rows(plan_facts *p) {
     size_t others = p->n_bad - p->n_long;
+    char advice[CONTEXT_ADVICE] = "";
+    if (p->n_long) context_advice(p->settings, p->run.model, advice);
     if (p->n_long)
-        plan_warn(
-            p,
-            "%zu row%s too long for the context of %u tokens (the first is in line %zu); shorten such rows, or set a "
-            "larger --context if the model supports it.",
-            p->n_long, p->n_long == 1 ? " is" : "s are", p->info.context, p->first_long);
+        plan_warn(p, "%zu row%s too long for the context of %u tokens (the first is in line %zu); shorten such rows%s.",
+                  p->n_long, p->n_long == 1 ? " is" : "s are", p->info.context, p->first_long, advice);
     if (others && p->first_bad)
         plan_warn(p,
                   "%zu row%s cannot be scored%s (the first is in line %zu: %.*s); correct such rows, or use --on-error "

@@ -348,7 +348,7 @@ static int output_lost(run *this_run) {
 static int window_failed(run *this_run, capp_error *err) {
     if (this_run->output.error || this_run->errors.file.error) return output_lost(this_run);
     if (interrupted()) return signal_exit(this_run);
-    advise_context(err);
+    advise_context(this_run->options, this_run->model, err);
     return input_failed(this_run, err->row < this_run->n_rows ? this_run->rows[err->row].line : 0, err->message);
 }
 

@@ -3,6 +3,7 @@ in rows. It finds errors before it scores the first row."""
 import gzip
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -369,6 +370,19 @@ def test_long_rows_are_found_before_the_first(model, write, arguments, part):
     fails(run("logprobs", *model, "--context", 40, path), "in.txt:501:", part)
     assert run("tokenize", *model, path).returncode == 0
     assert classify(model, write("in.txt", "short\n"), "--context", 0).returncode == 0
+
+
+def test_a_long_row_is_told_what_helps(model, write):
+    """A larger --context only if the model supports one."""
+    limit = int(re.search(r"\n  context +(\d+) tokens", run("inspect", model[1]).stdout.decode())[1])
+    text = "word " * (limit + 1) + "\n"
+    path, larger, none = write("in.txt", text), f", or set a larger --context, up to {limit}", "(the model supports no larger context)"
+    for command in [["classify", *CLASSES], ["plan", *CLASSES, "-t", "{text}:"]]:
+        for more, said, unsaid in (["--context", 40], larger, none), ([], none, "larger --context"):
+            for done in run(*command, *model, *more, path), run(*command, *model, *more, stdin=text):
+                told = (done.stdout + done.stderr).decode()
+                assert f"the context {'of' if command[0] == 'plan' else 'is'} {more[1] if more else limit}" in told
+                assert said in told and unsaid not in told, told
 
 
 # ---- Records without end --------------------------------------------------------------------------------------------
