@@ -129,6 +129,7 @@ int compare_command(const options *settings) {
         code = report_comparison(&c, settings, &err);
     else
         complain("%s", err.message);
+    if (!code && (c.sides[0].labels.n_bad || c.sides[1].labels.n_bad)) code = EXIT_PARTLY;
     for (int i = 0; i < 2; i++) labeled_close(&c.sides[i]);
     buffer_free(&c.text);
     buffer_free(&c.json);

@@ -108,6 +108,7 @@ int evaluate_store(const options *settings) {
     }
     if (json.file >= 0 && !output_close(&json, !code)) code = output_failed(&json);
     if (html.file >= 0 && !output_close(&html, !code)) code = output_failed(&html);
+    if (!code && rows.labels.n_bad) code = EXIT_PARTLY;
     report_close(&c.report);
     report_close(&c.before);
     labeled_close(&rows);
