@@ -97,6 +97,7 @@ int evaluate_store(const options *settings) {
     if (!code) {
         buffer text = {0};
         labeled_tell(&rows, c.n);
+        warn_discount(settings);
         if (c.n || rows.n_without)
             print_text(&text, &rows, &c);
         else if (!settings->quiet)

@@ -116,6 +116,19 @@ static void token_range(const plan_facts *p, size_t *least, size_t *most) {
     }
 }
 
+static void judge_discount(plan_facts *p) {
+    size_t least, most;
+    token_range(p, &least, &most);
+    if (p->settings->discount == 0 || p->settings->domain) return;
+    plan_warn(
+        p,
+        "Without --domain, the discount leaves the first token of each class as it is%s; add a prompt that says only "
+        "what is asked, such as --domain 'Topic:'.",
+        most == 1    ? ", and all classes have one token"
+        : least == 1 ? ", and some classes have no other"
+                     : "");
+}
+
 static void judge_lengths(plan_facts *p) {
     enum { ENOUGH = 5 };
     size_t least, most;
@@ -202,6 +215,7 @@ void plan_judge(plan_facts *p) {
     judge_tokens(p);
     judge_spaces(p);
     judge_lengths(p);
+    judge_discount(p);
     judge_sample(p);
 }
 

@@ -81,6 +81,9 @@ capp_example rules_example(const row_rules *rules, const capp_example *shown);
 /* The scoring of the rows' calls, or NULL for none. Fills *scoring, which borrows from both. */
 const capp_scoring *rules_scoring(const row_rules *rules, const options *settings, capp_scoring *scoring);
 
+/* Warns of a discount that the options leave without a domain prompt. */
+void warn_discount(const options *settings);
+
 /* The options of the reader. They borrow from both until the reader is closed. */
 reader_options rules_reader(const row_rules *rules, const options *settings);
 

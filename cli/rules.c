@@ -335,6 +335,16 @@ static void warn_classes(const row_rules *rules) {
     }
 }
 
+/* The marginals of a class alone begin with its second token. */
+void warn_discount(const options *settings) {
+    bool pmi = settings->calibrate == CALIBRATE_PMI;
+    if (settings->quiet || settings->domain || !(settings->discount != 0 || pmi)) return;
+    complain(
+        "warning: without --domain, %s leaves the first token of each class as it is, and so a class of one token; "
+        "add --domain TEXT, such as --domain 'Topic:'",
+        pmi ? "--calibrate pmi" : "--discount");
+}
+
 /* A template without columns gives every row the same prompt. */
 static bool check_template(const row_rules *rules, const char *text, capp_error *err) {
     capp_str *names = NULL;
@@ -431,6 +441,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
     if (!settings->quiet) {
         warn_duplicates(rules);
         warn_classes(rules);
+        warn_discount(settings);
     }
     return true;
 }

@@ -1,5 +1,6 @@
 """The command never guesses silently. It reports what it takes the input for, how it reads labels, and what is unusual
 in rows. It finds errors before it scores the first row."""
+import contextlib
 import gzip
 import json
 import os
@@ -7,6 +8,8 @@ import re
 import resource
 import select
 import signal
+import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -280,6 +283,23 @@ def test_odd_rows_are_told_once(model, write, arguments, rows, parts):
     warns(run("classify", *model, *CLASSES, *arguments, stdin=rows), *parts)
     warns(run("classify", *model, *CLASSES, *arguments, write("stdin", rows)), *parts)
     assert not run("classify", *model, *CLASSES, "-q", *arguments, stdin=rows).stderr
+
+
+def test_a_discount_without_a_domain(model, tiny_gemma3, write, tmp_path):
+    """The marginals of a class alone begin with its second token, whether the model adds BOS or not."""
+    path, store, parts = write("in.txt", "a\nb\n"), tmp_path / "run.db", ["without --domain", "first token of each class", "--domain 'Topic:'"]
+    for of in ["-m", tiny_gemma3], model:
+        warns(run("classify", *of, *CLASSES, "--discount", "-1", "-o", store, "--overwrite", path), "--discount", *parts)
+        with contextlib.closing(sqlite3.connect(store)) as database:
+            assert struct.unpack_from("d", database.execute("SELECT logprobs FROM marginals").fetchone()[0]) == (0,)
+    assert told(run("classify", *model, *CLASSES, "--discount", "-1", "--domain", "Topic:", path)) == []
+    assert told(run("classify", *model, *CLASSES, "--discount", "-1", "-q", path)) == []
+    assert any("Without --domain" in said for said in json.loads(run("plan", *model, *CLASSES, "-t", "{text}:", "--discount", "-1", "--json", "-", path).stdout)["warnings"])
+    warns(run("decide", store, "--calibrate", "pmi"), "--calibrate pmi", *parts)
+    assert told(run("decide", store)) == []
+    for command in ["evaluate", store], ["compare", store, store]:
+        done = run(*command, "--label", "text", "--on-error", "skip", "--calibrate", "pmi")
+        assert done.stderr.count(b"without --domain") == 1 and b"--calibrate pmi" in done.stderr
 
 
 @pytest.mark.parametrize("end", [["--end-of-prompt", ""]])
