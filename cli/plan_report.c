@@ -45,6 +45,15 @@ static void judge_tokens(plan_facts *p) {
         }
 }
 
+static void judge_descriptions(plan_facts *p) {
+    const row_rules *rules = &p->run.rules;
+    if (rules->n_undescribed)
+        plan_warn(p,
+                  "The list writes descriptions, but there is none for %zu of %zu classes; give each class one, or "
+                  "remove {description} from --list.",
+                  rules->n_undescribed, rules->n_classes);
+}
+
 /* Spaces between the prompt and the classes. */
 static void judge_spaces(plan_facts *p) {
     const row_rules *rules = &p->run.rules;
@@ -148,7 +157,7 @@ static void judge_lengths(plan_facts *p) {
     size_t *counts = allocate(rules->n_classes + 1, sizeof *counts);
     memset(counts, 0, (rules->n_classes + 1) * sizeof *counts);
     for (size_t i = 0; i < rules->n_phrasings; i++) counts[rules->class_of[i]]++;
-    for (size_t i = 1; i < rules->n_classes && rules->n_phrasings; i++)
+    for (size_t i = 1; i < rules->n_classes && rules->n_phrasings && !rules->n_prior; i++)
         if (counts[i] != counts[0]) {
             plan_warn(p, "Classes have different numbers of phrasings, whose probabilities are added, so those with "
                          "more are favored; give each class as many, or set a prior.");
@@ -213,6 +222,7 @@ static void judge_rows(plan_facts *p) {
 void plan_judge(plan_facts *p) {
     judge_rows(p);
     judge_tokens(p);
+    judge_descriptions(p);
     judge_spaces(p);
     judge_lengths(p);
     judge_discount(p);

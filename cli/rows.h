@@ -27,6 +27,7 @@ typedef struct row_rules {
     size_t *class_of;       /* [n_phrasings] */
     size_t n_phrasings;     /* 0: each class is its own completion */
     capp_str *descriptions; /* [n_classes], or NULL */
+    size_t n_undescribed;   /* classes without one, if the list of classes writes it */
     template *more;         /* [n_more] the template with the list of classes in its other orders */
     size_t n_more;
     capp_message *turns; /* [n_turns] examples as messages of a chat */

@@ -316,10 +316,14 @@ const capp_scoring *rules_scoring(const row_rules *rules, const options *setting
     return scoring->discount != 0 || scoring->class_of ? scoring : NULL;
 }
 
-/* Warns of classes that begin with a space, or that differ but look the same. */
+/* Warns of classes that begin with a space, that differ but look the same, or that lack a description. */
 static void warn_classes(const row_rules *rules) {
     size_t first, second;
     if (!rules->n_classes) return;
+    if (rules->n_undescribed)
+        complain("warning: --list writes {description}, but there is none for %zu of %zu classes; give each class one, "
+                 "or remove {description} from --list",
+                 rules->n_undescribed, rules->n_classes);
     if (find_lookalikes(rules->classes, rules->n_classes, &first, &second))
         complain("warning: classes %zu and %zu ('%.*s') look the same, but differ in their Unicode form or in spaces "
                  "around them; keep one",
