@@ -147,9 +147,35 @@ static size_t longest_class(const row_rules *rules, const capp_model *model) {
     return most;
 }
 
+static bool on_fact(void *user, const char *section, const char *key, const char *value) {
+    unsigned long *limit = user;
+    if (!strcmp(section, "model") && !strcmp(key, "context")) *limit = strtoul(value, NULL, 10);
+    return !*limit && !interrupted();
+}
+
+void context_advice(const options *settings, const capp_model *model, char text[CONTEXT_ADVICE]) {
+    capp_model_info info;
+    unsigned long limit = 0; /* by default the context is the limit, but for models with factors for long texts */
+    capp_model_get_info(model, &info);
+    (void)capp_describe(settings->model, on_fact, &limit, NULL);
+    if (limit > info.context)
+        snprintf(text, CONTEXT_ADVICE, ", or set a larger --context, up to %lu", limit);
+    else
+        snprintf(text, CONTEXT_ADVICE, " (the model supports no larger context)");
+}
+
+void advise_context(const options *settings, const capp_model *model, capp_error *err) {
+    char advice[CONTEXT_ADVICE];
+    size_t size = strlen(err->message);
+    if (err->status != CAPP_ETOOLONG || size + sizeof advice > sizeof err->message) return;
+    context_advice(settings, model, advice);
+    memcpy(err->message + size, advice, strlen(advice) + 1);
+}
+
 bool check_lengths(check *findings, const reader *input, const row_rules *rules, const options *settings,
                    const capp_model *model, const capp_chat *chat, capp_error *err) {
     capp_model_info info;
+    char advice[CONTEXT_ADVICE] = "";
     capp_model_get_info(model, &info);
     bool choices = rules->need == NEED_CHOICES || rules->need == NEED_CHOICES_OR_TEXT;
     size_t tail = rules->need == NEED_PROMPT ? settings->tokens : choices ? longest_class(rules, model) : 0;
@@ -167,21 +193,13 @@ bool check_lengths(check *findings, const reader *input, const row_rules *rules,
             n += tail;
         if (n <= info.context) continue;
         buffer reason = {0};
-        buffer_printf(&reason,
-                      "the row has %zu tokens or more, but the context is %u; shorten the text, or set a larger "
-                      "--context if the model supports it",
-                      n, info.context);
+        if (!*advice) context_advice(settings, model, advice);
+        buffer_printf(&reason, "the row has %zu tokens or more, but the context is %u; shorten the text%s", n,
+                      info.context, advice);
         count_bad(findings, kept->line, reason.data, reason.size);
         buffer_free(&reason);
     }
     size_t tokens = rules->need == NEED_PROMPT ? settings->tokens : choices ? cost_of_classes(rules, model) : 0;
     if (findings->sample.rows) findings->row_cost = cost_of_row(rules, &findings->sample, tokens);
     return settings->on_error != ROW_STOP || judge_rows(findings, input, settings, err);
-}
-
-void advise_context(capp_error *err) {
-    static const char advice[] = ", or set a larger --context if the model supports it";
-    size_t size = strlen(err->message);
-    if (err->status == CAPP_ETOOLONG && size + sizeof advice <= sizeof err->message)
-        memcpy(err->message + size, advice, sizeof advice);
 }

@@ -38,7 +38,12 @@ bool check_lengths(check *findings, const reader *input, const row_rules *rules,
 
 void check_free(check *findings);
 
-/* Adds to the message of a row that is too long: a larger --context may help. Other messages do not change. */
-void advise_context(capp_error *err);
+enum { CONTEXT_ADVICE = 64 };
+
+/* What follows "shorten the text": a larger --context, if the model supports one, or that it does not. */
+void context_advice(const options *settings, const capp_model *model, char text[CONTEXT_ADVICE]);
+
+/* Adds this to the message of a row that is too long. Other messages do not change. */
+void advise_context(const options *settings, const capp_model *model, capp_error *err);
 
 #endif

@@ -74,6 +74,7 @@ static void count_pair(comparison *c, const decided_row pair[2]) {
 
 static int report_comparison(comparison *c, const options *settings, capp_error *err) {
     for (int i = 0; i < 2; i++) labeled_tell(&c->sides[i], c->n);
+    warn_discount(settings);
     double p = capp_measure_mcnemar(c->only[0], c->only[1]), n = c->n ? (double)c->n : 1;
     buffer text = {0};
     int code = EXIT_DONE;
@@ -129,6 +130,7 @@ int compare_command(const options *settings) {
         code = report_comparison(&c, settings, &err);
     else
         complain("%s", err.message);
+    if (!code && (c.sides[0].labels.n_bad || c.sides[1].labels.n_bad)) code = EXIT_PARTLY;
     for (int i = 0; i < 2; i++) labeled_close(&c.sides[i]);
     buffer_free(&c.text);
     buffer_free(&c.json);

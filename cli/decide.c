@@ -101,6 +101,7 @@ static bool open_writer(writer *w, store *s, capp_error *err) {
 static void tell(const writer *w) {
     const options *o = w->settings;
     if (o->quiet) return;
+    warn_discount(o);
     if (!w->facts.ended)
         complain(
             "%s: its run has not ended; these are the first %zu rows; for all rows, run its command again: classify "

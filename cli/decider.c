@@ -132,6 +132,7 @@ bool decider_open(decider *d, store *s, const char *path, const store_facts *fac
     if (d->rules.n_prior && d->rules.n_classes && d->rules.n_prior != d->rules.n_classes)
         return fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", d->rules.n_prior,
                        d->rules.n_classes);
+    if (!rules_check_prior(&d->rules, err)) return false;
     if (!d->rules.n_prior && facts->rules.n_prior && !take_prior(d, err)) return false;
     d->multi_label = settings->multi_label;
     d->rules.normalize = !settings->multi_label && facts->rules.normalize;

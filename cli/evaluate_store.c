@@ -96,6 +96,7 @@ int evaluate_store(const options *settings) {
     if (!code) {
         buffer text = {0};
         labeled_tell(&rows, c.n);
+        warn_discount(settings);
         if (c.n || rows.n_without)
             print_text(&text, &rows, &c);
         else if (!settings->quiet)
@@ -107,6 +108,7 @@ int evaluate_store(const options *settings) {
     }
     if (json.file >= 0 && !output_close(&json, !code)) code = output_failed(&json);
     if (html.file >= 0 && !output_close(&html, !code)) code = output_failed(&html);
+    if (!code && rows.labels.n_bad) code = EXIT_PARTLY;
     report_close(&c.report);
     report_close(&c.before);
     labeled_close(&rows);

@@ -54,12 +54,12 @@ static bool parse_option(template *pattern, const char *text, const options *set
     return !text || template_parse(pattern, text, shown, err) || options_blame(settings, name, err);
 }
 
-static bool names_classes(const template *pattern) {
+static bool names_field(const template *pattern, const char *name) {
     capp_str *names = NULL;
     size_t n = 0, capacity = 0;
     bool found = false;
     template_fields(pattern, &names, &n, &capacity);
-    for (size_t i = 0; i < n; i++) found = found || str_is(names[i], "classes");
+    for (size_t i = 0; i < n; i++) found = found || str_is(names[i], name);
     free(names);
     return found;
 }
@@ -70,7 +70,7 @@ static bool open_frame(frame *f, capp_error *err) {
     if (!parse_option(&f->own, o->template, o, "template", err)) return false;
     if (!parse_option(&f->item, o->list, o, "list", err)) return false;
     if (!parse_option(&f->instruction, o->instruction, o, "instruction", err)) return false;
-    if (o->list && !names_classes(&f->own) && !names_classes(&f->instruction))
+    if (o->list && !names_field(&f->own, "classes") && !names_field(&f->instruction, "classes"))
         return fail_at(err, 0,
                        "--list: neither the template nor the instruction has a place for the list; write {classes} "
                        "in one of them");
@@ -93,6 +93,10 @@ static void close_frame(frame *f) {
 
 /* ---- The list of classes ----------------------------------------------------------------------------------------- */
 
+static capp_str description_of(const row_rules *rules, size_t class) {
+    return rules->descriptions ? rules->descriptions[class] : (capp_str){"", 0};
+}
+
 /* Writes the list in the given order: a rotation, so that each class has each place once if there are as many orders as
  * classes. */
 static bool write_list(frame *f, size_t order, capp_error *err) {
@@ -104,10 +108,9 @@ static bool write_list(frame *f, size_t order, capp_error *err) {
         size_t class = (start + i) % n;
         char number[24];
         snprintf(number, sizeof number, "%zu", i + 1);
-        const template_value values[] = {
-            {"class", rules->classes[class]},
-            {"description", rules->descriptions ? rules->descriptions[class] : (capp_str){"", 0}},
-            {"number", capp_str_of(number)}};
+        const template_value values[] = {{"class", rules->classes[class]},
+                                         {"description", description_of(rules, class)},
+                                         {"number", capp_str_of(number)}};
         if (i) buffer_str(&f->list, buffer_view(&f->between));
         if (!template_expand(&f->item, values, sizeof values / sizeof *values, "--list", &f->list, err))
             return options_blame(f->settings, "list", err);
@@ -247,6 +250,8 @@ static bool make_order(frame *f, size_t order, template *made, capp_error *err) 
 bool frame_read(row_rules *rules, const options *settings, capp_error *err) {
     frame f = {.rules = rules, .settings = settings};
     bool good = open_frame(&f, err);
+    bool describes = good && names_field(&f.item, "description");
+    for (size_t i = 0; describes && i < rules->n_classes; i++) rules->n_undescribed += !description_of(rules, i).size;
     f.n_orders = settings->compare_orders && settings->orders < 2 && rules->n_classes > 1 ? 2 : settings->orders;
     if (good && settings->examples && settings->chat)
         rules->turns = arena_allocate(&rules->memory, 2 * MOST_EXAMPLES, sizeof *rules->turns);

@@ -95,6 +95,7 @@ static bool read_classes(draft *d, const char *text, capp_error *err) {
     only.template = only.prior = only.label = only.examples = only.instruction = only.list = only.list_separator = NULL;
     only.examples_label = only.examples_separator = NULL;
     only.orders = 1;
+    only.discount = 0;
     only.classes = text;
     bool good = rules_open(&rules, &only, NEED_CHOICES, err);
     d->n_classes = good ? rules.n_classes : 0;

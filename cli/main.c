@@ -75,8 +75,9 @@ int main(int count, char **arguments) {
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) return print_help(0);
     if (!strcmp(name, "help")) {
-        unsigned bit = count > 2 ? command_bit(arguments[2]) : 0;
-        return count > 2 && !bit ? unknown_command(arguments[2]) : print_help(bit);
+        bool all = count < 3 || !strcmp(arguments[2], "help");
+        unsigned bit = all ? 0 : command_bit(arguments[2]);
+        return all || bit ? print_help(bit) : unknown_command(arguments[2]);
     }
     unsigned bit = command_bit(name);
     return bit ? run_command(bit, count - 1, arguments + 1) : unknown_command(name);

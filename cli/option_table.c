@@ -127,6 +127,8 @@ const option_row option_rows[] = {
     {"max-record", 0, "BYTES", ROWS, true, OPT_MAX_RECORD, "maximum size of a row of INPUT (default: 16M)"},
     {"on-error", 0, "POLICY", ROWS | ASK, false, OPT_ON_ERROR,
      "if a row cannot be scored: stop (default), skip it, or write null"},
+    {"on-error", 0, "POLICY", COMMAND_COMPARE | COMMAND_DECIDE, false, OPT_ON_ERROR,
+     "if a label is none of the classes: stop (default), or skip it"},
     {"window", 0, "ROWS", ROWS, true, OPT_WINDOW, "maximum number of rows that are planned together (default: 4096)"},
     {"threads", 0, "N", ENGINE, true, OPT_THREADS, "number of worker threads (default: one per processor)"},
     {"memory", 0, "BYTES", ENGINE, true, OPT_MEMORY, "memory for the run, without the weights, such as 512M or 4G"},

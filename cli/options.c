@@ -355,9 +355,9 @@ static bool check_names(const options *settings, capp_error *err) {
 
 /* Options that change the report on a store. The others need the model, or write rows. */
 static bool is_of_store_report(const char *name) {
-    static const char *const useful[] = {"classes",   "label",     "label-index", "prior",   "multi-label",
-                                         "aggregate", "discount",  "domain",      "json",    "html",
-                                         "quiet",     "calibrate", "sets",        "project", "without"};
+    static const char *const useful[] = {"classes",  "label",   "label-index", "prior",   "multi-label", "aggregate",
+                                         "discount", "domain",  "json",        "html",    "quiet",       "calibrate",
+                                         "sets",     "project", "without",     "on-error"};
     for (size_t i = 0; i < sizeof useful / sizeof *useful; i++)
         if (!strcmp(name, useful[i])) return true;
     return false;

@@ -271,6 +271,7 @@ static bool begin_store(output *out) {
 
 bool output_store_failed(output *out) {
     errno = store_errno(out->store);
+    out->pending = 0; /* rows after the last commit are not in the store */
     return fail_write(out, NULL);
 }
 
@@ -378,10 +379,11 @@ bool output_close(output *out, bool truncate) {
 int output_failed(const output *out) {
     if (out->error == EPIPE) return EXIT_DONE;
     bool full = out->error == ENOSPC || out->error == EDQUOT || out->error == EFBIG;
+    size_t rows = output_rows(out);
     const char *cure = full ? "free some space" : out->error == EACCES ? "allow writing to its folder" : "repair that";
     if (out->regular)
-        complain("%s: cannot write %s: %s; the file has %zu complete rows; %s, then continue with --resume", out->name,
-                 out->wrong ? out->wrong : "it", strerror(out->error), output_rows(out), cure);
+        complain("%s: cannot write %s: %s; the file has %zu complete row%s; %s, then continue with --resume", out->name,
+                 out->wrong ? out->wrong : "it", strerror(out->error), rows, rows == 1 ? "" : "s", cure);
     else
         complain("%s: cannot write the file: %s", out->name, strerror(out->error));
     return EXIT_FAILED;

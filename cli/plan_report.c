@@ -45,6 +45,15 @@ static void judge_tokens(plan_facts *p) {
         }
 }
 
+static void judge_descriptions(plan_facts *p) {
+    const row_rules *rules = &p->run.rules;
+    if (rules->n_undescribed)
+        plan_warn(p,
+                  "The list writes descriptions, but there is none for %zu of %zu classes; give each class one, or "
+                  "remove {description} from --list.",
+                  rules->n_undescribed, rules->n_classes);
+}
+
 /* Spaces between the prompt and the classes. */
 static void judge_spaces(plan_facts *p) {
     const row_rules *rules = &p->run.rules;
@@ -116,6 +125,19 @@ static void token_range(const plan_facts *p, size_t *least, size_t *most) {
     }
 }
 
+static void judge_discount(plan_facts *p) {
+    size_t least, most;
+    token_range(p, &least, &most);
+    if (p->settings->discount == 0 || p->settings->domain) return;
+    plan_warn(
+        p,
+        "Without --domain, the discount leaves the first token of each class as it is%s; add a prompt that says only "
+        "what is asked, such as --domain 'Topic:'.",
+        most == 1    ? ", and all classes have one token"
+        : least == 1 ? ", and some classes have no other"
+                     : "");
+}
+
 static void judge_lengths(plan_facts *p) {
     enum { ENOUGH = 5 };
     size_t least, most;
@@ -135,7 +157,7 @@ static void judge_lengths(plan_facts *p) {
     size_t *counts = allocate(rules->n_classes + 1, sizeof *counts);
     memset(counts, 0, (rules->n_classes + 1) * sizeof *counts);
     for (size_t i = 0; i < rules->n_phrasings; i++) counts[rules->class_of[i]]++;
-    for (size_t i = 1; i < rules->n_classes && rules->n_phrasings; i++)
+    for (size_t i = 1; i < rules->n_classes && rules->n_phrasings && !rules->n_prior; i++)
         if (counts[i] != counts[0]) {
             plan_warn(p, "Classes have different numbers of phrasings, whose probabilities are added, so those with "
                          "more are favored; give each class as many, or set a prior.");
@@ -176,12 +198,11 @@ static void judge_sample(plan_facts *p) {
 
 static void judge_rows(plan_facts *p) {
     size_t others = p->n_bad - p->n_long;
+    char advice[CONTEXT_ADVICE] = "";
+    if (p->n_long) context_advice(p->settings, p->run.model, advice);
     if (p->n_long)
-        plan_warn(
-            p,
-            "%zu row%s too long for the context of %u tokens (the first is in line %zu); shorten such rows, or set a "
-            "larger --context if the model supports it.",
-            p->n_long, p->n_long == 1 ? " is" : "s are", p->info.context, p->first_long);
+        plan_warn(p, "%zu row%s too long for the context of %u tokens (the first is in line %zu); shorten such rows%s.",
+                  p->n_long, p->n_long == 1 ? " is" : "s are", p->info.context, p->first_long, advice);
     if (others && p->first_bad)
         plan_warn(p,
                   "%zu row%s cannot be scored%s (the first is in line %zu: %.*s); correct such rows, or use --on-error "
@@ -201,8 +222,10 @@ static void judge_rows(plan_facts *p) {
 void plan_judge(plan_facts *p) {
     judge_rows(p);
     judge_tokens(p);
+    judge_descriptions(p);
     judge_spaces(p);
     judge_lengths(p);
+    judge_discount(p);
     judge_sample(p);
 }
 

@@ -69,7 +69,7 @@ static bool shapes_prompts(const char *name) {
 static bool of_decide(const char *name) {
     static const char *const names[] = {"rescore",   "out",     "overwrite", "discount",    "domain",
                                         "calibrate", "sets",    "label",     "label-index", "project",
-                                        "without",   "classes", "prior"};
+                                        "without",   "classes", "prior",     "on-error"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(name, names[i])) return true;
     return false;

@@ -245,11 +245,18 @@ void row_make(row *this_row, row_rules *rules, const record *from, size_t index,
     tell_notes(rules, this_row, empty);
 }
 
+/* If the columns are known: whether those of the template, of --id and of --label are among them. */
+static bool check_columns(const row_rules *rules, reader *from, capp_error *err) {
+    return template_check(&rules->template, from, err) &&
+           (!rules->id || reader_knows(from, capp_str_of(rules->id), err)) &&
+           (!rules->label || reader_knows(from, capp_str_of(rules->label), err));
+}
+
 read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index, bool wait, arena *a,
                      capp_error *err) {
     record next;
     read_status status = reader_next(from, &next, wait, err);
-    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
+    if (index == 0 && status != READ_FAILED && !check_columns(rules, from, err)) return READ_FAILED;
     if (status != READ_ROW && status != READ_BAD) return status;
     row_make(this_row, rules, status == READ_ROW ? &next : NULL, index, a, err);
     return READ_ROW;

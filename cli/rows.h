@@ -27,6 +27,7 @@ typedef struct row_rules {
     size_t *class_of;       /* [n_phrasings] */
     size_t n_phrasings;     /* 0: each class is its own completion */
     capp_str *descriptions; /* [n_classes], or NULL */
+    size_t n_undescribed;   /* classes without one, if the list of classes writes it */
     template *more;         /* [n_more] the template with the list of classes in its other orders */
     size_t n_more;
     capp_message *turns; /* [n_turns] examples as messages of a chat */
@@ -66,6 +67,9 @@ typedef struct row {
 bool rules_open(row_rules *rules, const options *settings, row_need need, capp_error *err);
 void rules_close(row_rules *rules);
 
+/* Whether each number of the prior can be one. Classes are counted from 1, as in all messages about them. */
+bool rules_check_prior(const row_rules *rules, capp_error *err);
+
 /* The completions of the run's classes: their phrasings, or themselves. */
 const capp_str *rules_completions(const row_rules *rules, size_t *n);
 
@@ -77,6 +81,9 @@ capp_example rules_example(const row_rules *rules, const capp_example *shown);
 
 /* The scoring of the rows' calls, or NULL for none. Fills *scoring, which borrows from both. */
 const capp_scoring *rules_scoring(const row_rules *rules, const options *settings, capp_scoring *scoring);
+
+/* Warns of a discount that the options leave without a domain prompt. */
+void warn_discount(const options *settings);
 
 /* The options of the reader. They borrow from both until the reader is closed. */
 reader_options rules_reader(const row_rules *rules, const options *settings);

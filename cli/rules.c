@@ -232,7 +232,7 @@ static bool json_prior(row_rules *rules, const char *path, capp_error *err) {
     if (good)
         for (json_walk w = json_begin(array); good && json_next(&w); i++) {
             good = json_kind_of(w.item) == JSON_KIND_NUMBER ||
-                   fail_at(err, 0, "%s: item %zu of the prior is not a number", path, i);
+                   fail_at(err, 0, "%s: the prior of class %zu is not a number", path, i + 1);
             if (good) add_prior(rules, &capacity, json_double(w.item));
         }
     buffer_free(&content);
@@ -316,10 +316,14 @@ const capp_scoring *rules_scoring(const row_rules *rules, const options *setting
     return scoring->discount != 0 || scoring->class_of ? scoring : NULL;
 }
 
-/* Warns of classes that begin with a space, or that differ but look the same. */
+/* Warns of classes that begin with a space, that differ but look the same, or that lack a description. */
 static void warn_classes(const row_rules *rules) {
     size_t first, second;
     if (!rules->n_classes) return;
+    if (rules->n_undescribed)
+        complain("warning: --list writes {description}, but there is none for %zu of %zu classes; give each class one, "
+                 "or remove {description} from --list",
+                 rules->n_undescribed, rules->n_classes);
     if (find_lookalikes(rules->classes, rules->n_classes, &first, &second))
         complain("warning: classes %zu and %zu ('%.*s') look the same, but differ in their Unicode form or in spaces "
                  "around them; keep one",
@@ -333,6 +337,16 @@ static void warn_classes(const row_rules *rules) {
                  rules->n_phrasings ? "phrasing" : "class", i + 1);
         return;
     }
+}
+
+/* The marginals of a class alone begin with its second token. */
+void warn_discount(const options *settings) {
+    bool pmi = settings->calibrate == CALIBRATE_PMI;
+    if (settings->quiet || settings->domain || !(settings->discount != 0 || pmi)) return;
+    complain(
+        "warning: without --domain, %s leaves the first token of each class as it is, and so a class of one token; "
+        "add --domain TEXT, such as --domain 'Topic:'",
+        pmi ? "--calibrate pmi" : "--discount");
 }
 
 /* A template without columns gives every row the same prompt. */
@@ -370,6 +384,13 @@ static void list_asked(row_rules *rules) {
         static const char *const names[] = {"completions", "prior", "end_of_prompt", "normalize"};
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) add_asked(rules, names[i]);
     }
+}
+
+bool rules_check_prior(const row_rules *rules, capp_error *err) {
+    for (size_t i = 0; i < rules->n_prior && i < rules->n_classes; i++)
+        if (!(rules->prior[i] >= 0 && rules->prior[i] <= 1))
+            return fail_at(err, 0, "the prior of class %zu is %g; a prior must be from 0 to 1", i + 1, rules->prior[i]);
+    return true;
 }
 
 /* Reports, before the model is loaded, errors that the library would report for every row. */
@@ -415,6 +436,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
         fail_at(err, 0, "--prior has %zu numbers, but there are %zu classes", rules->n_prior, rules->n_classes);
         return options_blame(settings, "prior", err);
     }
+    if (!rules_check_prior(rules, err)) return options_blame(settings, settings->prior ? "prior" : "classes", err);
     if (rules->n_classes && choices && !probe_classes(rules, err)) return options_blame(settings, "classes", err);
     if (settings->only_prediction && rules_add_phrasings(rules))
         return fail_at(
@@ -423,6 +445,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
     if (!settings->quiet) {
         warn_duplicates(rules);
         warn_classes(rules);
+        warn_discount(settings);
     }
     return true;
 }

@@ -69,8 +69,10 @@ static bool open_earlier(run *this_run, const options *settings, capp_error *err
                     : !out->resumed || manifest_check(path, settings->out, buffer_view(&out->manifest), &listed, err);
     free(path);
     if (good && !out->stored && settings->on_error != ROW_STOP) good = errors_open(&this_run->errors, out, listed, err);
+    size_t rows = output_rows(out);
     if (good && out->resumed && !settings->quiet)
-        complain("%s: keeping %zu complete rows and continuing after them", settings->out, output_rows(out));
+        complain("%s: keeping %zu complete row%s and continuing after %s", settings->out, rows, rows == 1 ? "" : "s",
+                 rows == 1 ? "it" : "them");
     return good;
 }
 
@@ -346,7 +348,7 @@ static int output_lost(run *this_run) {
 static int window_failed(run *this_run, capp_error *err) {
     if (this_run->output.error || this_run->errors.file.error) return output_lost(this_run);
     if (interrupted()) return signal_exit(this_run);
-    advise_context(err);
+    advise_context(this_run->options, this_run->model, err);
     return input_failed(this_run, err->row < this_run->n_rows ? this_run->rows[err->row].line : 0, err->message);
 }
 

@@ -7,10 +7,11 @@
 typedef struct store_labels {
     const char *column; /* NULL: the table of labels */
     label_reading way;
-    size_t n; /* rows with a label that can be scored */
+    size_t n, n_bad; /* rows with a label: of a class; of none, which are left out as --on-error allows */
 } store_labels;
 
-/* Reads all labels once. Fails if there are none, or if they do not name classes in one way. */
+/* Reads all labels once. Fails if there are none, if they do not name classes in one way, or if one names none and
+ * --on-error does not leave such rows out. */
 bool store_labels_open(store_labels *l, store *s, const decider *d, const options *settings, capp_error *err);
 
 /* The class of the row's label; SIZE_MAX if it has none. The row is not bad. */

@@ -287,7 +287,7 @@ static bool same_call(const lane *a, const lane *b) {
 }
 
 static bool fail_call(const sweep *s, const lane *l, const row *of, capp_error *err) {
-    advise_context(err);
+    advise_context(&l->variant->settings, s->model, err);
     const capp_error cause = *err;
     if (interrupted()) return fail_at(err, 0, "stopped by a signal");
     if (s->failed) return fail_at(err, 0, "%s: cannot write the store", l->variant->store);

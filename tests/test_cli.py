@@ -22,6 +22,10 @@ def test_help(command):
     assert f"  {command} " in run("help").stdout.decode()
 
 
+def test_help_of_help():
+    assert run("help", "help").stdout == run("help").stdout and run("help", "help").returncode == 0
+
+
 def test_version():
     assert re.fullmatch(rb"capp \d+\.\d+\.\d+\n", run("--version").stdout)
 
@@ -60,7 +64,8 @@ def test_no_arguments():
         (["classify", "-m", "x", "-c", "a,b", "--prior", "1,x"], ["--prior '1,x'"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "1"], ["--prior has 1", "2 classes"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", "0.5,0.6"], ["prior", "1"]),
-        (["classify", "-m", "x", "-c", "a,b", "--prior", "-1,2"], ["prior", "0"]),
+        (["classify", "-m", "x", "-c", "a,b", "--prior", "-1,2"], ["the prior of class 1 is -1"]),
+        (["evaluate", "-m", "x", "--label", "y", "-c", "a,b", "--prior", "0.5,2"], ["the prior of class 2 is 2"]),
         (["classify", "-m", "x", "-c", "a"], ["only one class", "--multi-label"]),
         (["evaluate", "-m", "x", "-c", "a,b"], ["--label"]),
         (["classify", "-m", "x", "-c", "a,b", "--prior", ""], ["--prior ''"]),

@@ -1,11 +1,15 @@
 """The command never guesses silently. It reports what it takes the input for, how it reads labels, and what is unusual
 in rows. It finds errors before it scores the first row."""
+import contextlib
 import gzip
 import json
 import os
+import re
 import resource
 import select
 import signal
+import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -281,6 +285,23 @@ def test_odd_rows_are_told_once(model, write, arguments, rows, parts):
     assert not run("classify", *model, *CLASSES, "-q", *arguments, stdin=rows).stderr
 
 
+def test_a_discount_without_a_domain(model, tiny_gemma3, write, tmp_path):
+    """The marginals of a class alone begin with its second token, whether the model adds BOS or not."""
+    path, store, parts = write("in.txt", "a\nb\n"), tmp_path / "run.db", ["without --domain", "first token of each class", "--domain 'Topic:'"]
+    for of in ["-m", tiny_gemma3], model:
+        warns(run("classify", *of, *CLASSES, "--discount", "-1", "-o", store, "--overwrite", path), "--discount", *parts)
+        with contextlib.closing(sqlite3.connect(store)) as database:
+            assert struct.unpack_from("d", database.execute("SELECT logprobs FROM marginals").fetchone()[0]) == (0,)
+    assert told(run("classify", *model, *CLASSES, "--discount", "-1", "--domain", "Topic:", path)) == []
+    assert told(run("classify", *model, *CLASSES, "--discount", "-1", "-q", path)) == []
+    assert any("Without --domain" in said for said in json.loads(run("plan", *model, *CLASSES, "-t", "{text}:", "--discount", "-1", "--json", "-", path).stdout)["warnings"])
+    warns(run("decide", store, "--calibrate", "pmi"), "--calibrate pmi", *parts)
+    assert told(run("decide", store)) == []
+    for command in ["evaluate", store], ["compare", store, store]:
+        done = run(*command, "--label", "text", "--on-error", "skip", "--calibrate", "pmi")
+        assert done.stderr.count(b"without --domain") == 1 and b"--calibrate pmi" in done.stderr
+
+
 @pytest.mark.parametrize("end", [["--end-of-prompt", ""]])
 def test_no_space_between_no_warning(model, end):
     assert told(run("classify", *model, *CLASSES, *end, "-t", "{text} ", stdin="a\n")) == []
@@ -342,6 +363,18 @@ def test_empty_cells(model, write, template, cells, bad):
         assert len(rows_of(done)) == 2
 
 
+@pytest.mark.parametrize("command", [["classify", "--id", "nope"], ["evaluate", "--label", "nope"], ["logprobs", "--id", "nope"]])
+def test_columns_that_the_header_lacks(model, write, command):
+    """They are no bad rows: --on-error skip would leave out all of them."""
+    rows, name = "id,text\n1,a\n2,b\n", command[0]
+    parts = ["there is no column 'nope'", "the input has: id, text"]
+    for policy in "stop", "skip", "null":
+        how = [name, *model, *CLASSES, *command[1:], "--on-error", policy]
+        done = fails(run(*how, write("in.csv", rows)), "in.csv:1:", *parts, "no row was scored")
+        assert b"more row" not in done.stderr and b"--on-error" not in done.stderr
+        fails(run(*how, stdin=rows), "stdin:1:", *parts)
+
+
 @pytest.mark.parametrize("end", ["\n\n\n", "\n  \n", "\r\n\r\n", "\n \t\r\n\n"])
 def test_blank_last_lines_are_no_rows(model, write, end):
     for done in classify(model, write("in.txt", "a\nb" + end)), run("classify", *model, *CLASSES, stdin="a\nb" + end):
@@ -357,6 +390,19 @@ def test_long_rows_are_found_before_the_first(model, write, arguments, part):
     fails(run("logprobs", *model, "--context", 40, path), "in.txt:501:", part)
     assert run("tokenize", *model, path).returncode == 0
     assert classify(model, write("in.txt", "short\n"), "--context", 0).returncode == 0
+
+
+def test_a_long_row_is_told_what_helps(model, write):
+    """A larger --context only if the model supports one."""
+    limit = int(re.search(r"\n  context +(\d+) tokens", run("inspect", model[1]).stdout.decode())[1])
+    text = "word " * (limit + 1) + "\n"
+    path, larger, none = write("in.txt", text), f", or set a larger --context, up to {limit}", "(the model supports no larger context)"
+    for command in [["classify", *CLASSES], ["plan", *CLASSES, "-t", "{text}:"]]:
+        for more, said, unsaid in (["--context", 40], larger, none), ([], none, "larger --context"):
+            for done in run(*command, *model, *more, path), run(*command, *model, *more, stdin=text):
+                told = (done.stdout + done.stderr).decode()
+                assert f"the context {'of' if command[0] == 'plan' else 'is'} {more[1] if more else limit}" in told
+                assert said in told and unsaid not in told, told
 
 
 # ---- Records without end --------------------------------------------------------------------------------------------

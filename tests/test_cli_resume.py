@@ -338,6 +338,16 @@ def test_a_small_disk(model, write, tmp_path, disk, ending):
     assert beside[0].read_bytes() == beside[1].read_bytes() and beside[0].read_bytes().count(b"\n") == 40
 
 
+def test_one_row_is_told_as_one(model, write, tmp_path):
+    """Only the first row, with a long id, has room."""
+    path, whole, out = write("in.csv", f"id,text\n{'x' * 9000},a\ny,b\n"), tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    assert classify(model, path, "-o", whole).returncode == 0
+    room = whole.read_bytes().index(b"\n") + 1
+    fails(run("classify", *model, *CLASSES, "-o", out, path, preexec_fn=limited(room)), "the file has 1 complete row; ")
+    done = classify(model, path, "-o", out, "--resume")
+    assert b"keeping 1 complete row and continuing after it\n" in done.stderr and content(out) == content(whole)
+
+
 def test_a_full_disk_from_the_first_byte_on(model, source, tmp_path):
     out = tmp_path / "out.csv"
     fails(run("classify", *model, *CLASSES, "-o", out, source, preexec_fn=limited(10)), "out.csv", "0 complete rows")

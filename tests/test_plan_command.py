@@ -1,11 +1,13 @@
 """capp plan: its counts are those of the run, and it warns of what is wrong and of nothing else."""
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from command import rows_of, run, told
 
+ROOT = Path(__file__).resolve().parent.parent
 ROWS = "text,topic\n" + "".join(f'"number {i} of, {i * i} things",{"ab"[i % 2]}\n' for i in range(150))
 EXACT = ["--precision", "f32"]
 
@@ -91,13 +93,40 @@ def test_warnings_of_projects(model, source, write):
     path = write("p.toml", 'template = "{text} is one of {classes}:"\nlist = "{class}"\nlist-separator = ", "\nprecision = "f32"\n'
                            '[[class]]\nname = "alpha"\nphrasings = ["alpha", "the first"]\n' + "".join(f'[[class]]\nname = "{n}"\n' for n in ["beta", "gamma"]))
     text = warnings(*model, "-p", path, source)
-    assert "different numbers of phrasings" in text
+    assert "different numbers of phrasings" in text and "descriptions" not in text
     found = plan(*model, "-p", path, "--sample", "150", source)
     # The share of the sample's rows whose prediction another order changes.
     first, other = ([row["index"] for row in rows_of(run("classify", *model, "-p", path, *more, source))] for more in
                     ([], ["-t", "{text} is one of beta, gamma, alpha:", "--without", "list", "--without", "list-separator"]))
     assert found["sample_rows"] == 150 and found["order_changes"] == np.mean(np.array(first) != other)
     assert ("--orders 3" in text) == (found["order_changes"] > 0.1)
+
+
+def test_phrasings_with_a_prior(model, source, write):
+    path = write("p.toml", '[[class]]\nname = "alpha"\nphrasings = ["alpha", "the first"]\nprior = 0.5\n[[class]]\nname = "beta"\nprior = 0.5\n')
+    assert "phrasings" not in warnings(*model, "-t", "{text}:", "-p", path, source)
+    assert "different numbers of phrasings" in warnings(*model, "-t", "{text}:", "-p", path, "--without", "prior", source)
+
+
+def test_classes_without_a_description(model, source, write):
+    path = write("c.json", '[{"name": "alpha", "description": "the first"}, "beta", "gamma"]')
+    how = [*model, "-t", "{classes}\\n{text}:", "--list", "- {class}: {description}"]
+    assert "none for 2 of 3 classes" in warnings(*how, "-c", f"@{path}", source)
+    assert "none for 2 of 2 classes" in warnings(*how, "-c", "x,y", source)
+    assert "there is none" not in warnings(*how, "--list", "- {class}", "-c", f"@{path}", source)
+    (said,) = told(run("classify", *how, "-c", f"@{path}", source))
+    assert "warning: --list writes {description}, but there is none for 2 of 3 classes" in said
+    assert told(run("classify", *how, "-q", "-c", f"@{path}", source)) == []
+
+
+def test_the_printed_project(smollm2, write):
+    """The project of docs/project.md has no mistake that plan could know."""
+    page = (ROOT / "docs/project.md").read_text()
+    write("capp.toml", re.search(r"```toml\n(model = .*?)```", page, re.S)[1])
+    write("shots.csv", "text,topic\nIt never came,card arrival\nMoney back please,refund\n")
+    path = write("questions.csv", "text\nWhere is my card?\nI was charged twice\n")
+    said = warnings("-p", path.parent, "-m", smollm2, path)
+    assert "phrasings" not in said and "description" not in said
 
 
 def test_a_good_question_has_no_warning(smollm2, write):

@@ -105,6 +105,36 @@ def test_labels_of_a_store_are_read_in_one_way(model, write, tmp_path):
     fails(run("evaluate", store, "--label", "mixed"), "row 1 '2'", "row 0 'x'", "--label-index")
 
 
+def test_labels_of_no_class_are_left_out(model, write, tmp_path):
+    """As a run leaves such rows out: the report is that of the other rows."""
+    rows = [{"id": i, "text": f"t {i}", "label": NAMES[i % 3], "index": i % 3} for i in range(40)]
+    other = [row for i, row in enumerate(rows) if i not in (1, 5)]
+    rows[1] |= {"label": "zzz", "index": 3}
+    rows[5] |= {"label": "yes!", "index": "x"}
+    jsonl = lambda rows: "".join(json.dumps(row) + "\n" for row in rows)  # noqa: E731
+    path, store, clean = write("in.jsonl", jsonl(rows)), tmp_path / "run.db", tmp_path / "clean.db"
+    good(run("classify", *model, *THREE, "-o", store, path))
+    good(run("classify", *model, *THREE, "-o", clean, write("clean.jsonl", jsonl(other))))
+    for label in ["--label", "label"], ["--label", "index", "--label-index"]:
+        why = "none of the 3 classes" if len(label) == 2 else "not an index from 0 to 2"
+        for command in ["evaluate", store], ["compare", store, store], ["decide", store, "--calibrate", "batch", "--sets", "0.5"]:
+            fails(run(*command, *label), "run.db: row 1: ", why, "use --on-error skip")
+            for policy in "skip", "null":
+                done = run(*command, *label, "--on-error", policy)
+                assert done.returncode == (0 if command[0] == "decide" else 3)
+                assert "run.db: 2 of 40 labels are left out; the first is in row 1: label '" in done.stderr.decode() and why in done.stderr.decode()
+                assert not run(*command, *label, "--on-error", policy, "-q").stderr
+        found = run("evaluate", store, *label, "--on-error", "skip", "--json", "-").stdout
+        assert json.loads(found)["n"] == 38 and json.loads(found) == json.loads(good(run("evaluate", clean, *label, "--json", "-")))
+        seen = run("evaluate", *model, *THREE, *label, "--on-error", "skip", "--json", "-", path)
+        assert seen.returncode == 3 and json.loads(seen.stdout)["accuracy"] == json.loads(found)["accuracy"]
+    with contextlib.closing(sqlite3.connect(store)) as database, database:
+        database.executemany("INSERT INTO labels VALUES(?, ?, '2026-01-01T00:00:00Z')", [(0, "yes"), (2, "2"), (3, "zzz"), (4, "no")])
+    fails(run("evaluate", store), "row 2: label '2' is none of the 3 classes; correct it", "--on-error skip")
+    done = run("evaluate", store, "--on-error", "skip")
+    assert done.returncode == 3 and b"2 of 4 labels are left out" in done.stderr and b"of 2)" in done.stdout
+
+
 def test_undecided_rows_are_counted(stores):
     with contextlib.closing(sqlite3.connect(stores[1])) as database, database:  # a margin that leaves rows undecided
         database.execute("UPDATE settings SET value = '0.1' WHERE name = 'margin'")

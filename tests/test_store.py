@@ -202,14 +202,17 @@ def test_a_signal_says_how_to_go_on(model, write, tmp_path):
 
 
 def test_a_small_disk(model, write, tmp_path, disk):
-    """A run fills its disk. The rows that were committed stay, and --resume continues them."""
+    """A run fills its disk. The rows that were committed stay, the message counts these, and --resume continues them."""
     folder, resize = disk
     path, whole, store = write("in.csv", table(2000)), tmp_path / "whole.jsonl", folder / "run.db"
     good(run("classify", *model, *CLASSES, "-o", whole, path))
-    resize(160)
-    fails(run("classify", *model, *CLASSES, "-q", "-o", store, path), "complete rows", "free some space", "--resume")
-    resize(8192)
-    check_store(store)
+    for kib in 64, 160:
+        resize(kib)
+        more = ["--resume"] if store.exists() else []
+        done = fails(run("classify", *model, *CLASSES, "-q", "-o", store, *more, path), "free some space", "--resume")
+        resize(8192)
+        check_store(store)
+        assert f"the file has {numbers_of_rows(store)} complete rows;" in done.stderr.decode()
     good(run("classify", *model, *CLASSES, "-o", store, "--resume", path))
     check_store(store)
     assert good(run("export", store)) == whole.read_bytes()
@@ -380,6 +383,7 @@ def test_rescore_wants_the_model_of_the_store(model, tiny_gpt2, source, tmp_path
     fails(run("decide", store, *model), "--rescore")
     fails(run("decide", store, "-c", "yes,never"), "'never'", "not in the store")
     fails(run("decide", store, "--prior", "0.5,0.5"), "3 classes")
+    fails(run("decide", store, "--prior", "0.5,1.5,-1"), "the prior of class 2 is 1.5")
 
 
 def test_rescore_wants_the_precision_that_decided_then(model, source, tmp_path):

@@ -149,7 +149,7 @@ def test_rows_that_are_too_long(model, write, tmp_path, policy, more):
     for number in 1, 2:
         alone = run("classify", *how, *texts[2 * number - 2:2 * number], "--on-error", policy, path)
         assert run("export", tmp_path / "kept" / f"{number}.db").stdout == alone.stdout and alone.returncode == (3 if number == 1 else 0)
-    fails(run("sweep", *how, "--label", "topic", *texts, path), "in.csv:3:", "context", "--context")
+    fails(run("sweep", *how, "--label", "topic", *texts, path), "in.csv:3:", "context", "shorten the text (the model supports no larger context)")
 
 
 def test_a_wrong_model_is_found_before_the_first_row(model, source, tmp_path):
