@@ -428,7 +428,8 @@ def test_an_unknown_field_is_named(served, path, good):
     ({"n": 0}, ["n"]), ({"n": 128, "prompt": ["a"] * 129}, ["16384"]), ({"max_tokens": 1e9}, ["max_tokens"]), ({"max_tokens": 5000}, ["max_tokens", "4096"]),
     ({"logprobs": 101}, ["logprobs"]), ({"logprobs": True}, ["logprobs"]), ({"stop": [""]}, ["stop"]), ({"stop": 5}, ["stop"]),
     ({"stream": 1}, ["stream"]), ({"seed": "x"}, ["seed"]), ({"presence_penalty": 0.5}, ["presence_penalty"]),
-    ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["best_of"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),
+    ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["'best_of' must be equal to 'n', which is 1", "best_of"]),
+    ({"best_of": 3, "n": 2}, ["'best_of' must be equal to 'n', which is 2"]), ({"best_of": True}, ["must be equal to 'n'"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),
     ({"prompt": [[]]}, ["prompt"]), ({"prompt": [1, "a"]}, ["prompt"]), ({"prompt": [99999]}, ["99999"]), ({"prompt": [-1]}, ["prompt"]),
     ({"prompt": {"a": 1}}, ["prompt"]), ({"prompt": "a" * 500}, ["context"]), ({"choice": ["a"]}, ["choice"]),
     *(({"choice": ["a", "b"], **beside}, [*beside, "'choice'"]) for beside in (
