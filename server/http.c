@@ -3,6 +3,7 @@
 #include "http.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -341,6 +342,18 @@ bool http_start(server *s) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
     snprintf(port, sizeof port, "%u", s->options->port);
     int code = getaddrinfo(s->options->host, port, &hints, &found);
+/* Why it cannot listen. code: errno. */
+static void tell_why(const server *s, int code) {
+    const char *why = code == EADDRINUSE ? "another program may use it, choose another --port"
+                      : code == EADDRNOTAVAIL
+                          ? "this machine does not have the address, choose another --host, such as "
+                            "127.0.0.1, or 0.0.0.0 for all addresses of this machine"
+                      : code == EACCES ? "the system reserves this port for root, choose a --port above 1023"
+                      : code           ? strerror(code)
+                                       : "choose another --host or --port";
+    fprintf(stderr, "capp: cannot listen on %s, port %u; %s\n", s->options->host, s->options->port, why);
+}
+
     if (code) {
         fprintf(stderr, "capp: --host %s: %s\n", s->options->host, gai_strerror(code));
         return false;
@@ -348,11 +361,12 @@ bool http_start(server *s) {
     s->daemon = start_at(s, found);
     freeaddrinfo(found);
     if (!s->daemon) {
-        fprintf(stderr, "capp: cannot listen on %s, port %u; another program may use it, choose another --port\n",
-                s->options->host, s->options->port);
+        tell_why(s, code);
         return false;
     }
+    errno = 0;
     const union MHD_DaemonInfo *info = mhd.MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    code = errno;
     s->port = info ? info->port : s->options->port;
     return true;
 }

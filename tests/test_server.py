@@ -1,4 +1,5 @@
 """capp serve: its interfaces, with the clients that people use, and the same bits as the command."""
+import ctypes
 import json
 import re
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import threading
 import urllib.request
 
+from pathlib import Path
 import numpy as np
 import openai
 import pytest
@@ -548,7 +550,7 @@ def test_a_port_has_one_server(tiny_model, tmp_path):
     """A second one on the same port is refused; the next one may begin at once, though a connection has just ended there."""
     with serving(tmp_path, "-m", tiny_model) as server:
         done = run("serve", "-m", tiny_model, "--port", server.port)
-        assert done.returncode == 2 and f"cannot listen on 127.0.0.1, port {server.port}" in done.stderr.decode()
+        assert done.returncode == 2 and f"cannot listen on 127.0.0.1, port {server.port}; another program may use it" in done.stderr.decode()
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             connection.recv(1000)
@@ -570,3 +572,21 @@ def test_command_line(tiny_model, tmp_path):
     fails("-m", tiny_model, "--max-body", "x", part="--max-body")
     fails("-m", tiny_model, "--api-key", "", part="--api-key")
     fails("-m", tiny_model, "input.csv", part="reads no INPUT")
+def test_an_address_that_is_not_here(tiny_model):
+    done = run("serve", "-m", tiny_model, "--host", "192.0.2.1", "--port", "0")  # no machine has it: RFC 5737
+    assert done.returncode == 2
+    assert "cannot listen on 192.0.2.1, port 0; this machine does not have the address, choose another --host" in done.stderr.decode()
+
+
+def test_a_port_for_root(build, tiny_model):
+    """Without the capability for ports below 1024."""
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
+        pytest.skip("any program may use any port")
+
+    def drop():
+        ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE: for root, others do not have it
+
+    done = subprocess.run([build / "capp", "serve", "-m", tiny_model, "--port", "1"], preexec_fn=drop, capture_output=True, text=True)
+    assert done.returncode == 2 and "port 1; the system reserves this port for root, choose a --port above 1023" in done.stderr
+
+
