@@ -17,8 +17,9 @@ typedef struct request request;
 
 typedef struct endpoint {
     const char *method, *path;
+    bool named;               /* the name of a model follows the path */
     bool open;                /* needs no key */
-    bool modelless;           /* is answered by the thread of HTTP */
+    bool modelless;           /* is answered by the thread of HTTP: needs no open model */
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
     /* Reads r->json (NULL for GET) into r->state, in the thread of HTTP or, for a large body, in one that prepares. A
      * modelless endpoint, which has no body, calls request_answer. */

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import urllib.parse
 import urllib.request
 
 from pathlib import Path
@@ -480,6 +481,26 @@ def test_wrong_http(served):
     served.fails("/tokenize", good, 403, "evil.example", headers={"Host": f"evil.example:{served.port}"})
     assert served.ask("/tokenize", good, headers={"Origin": served.base})[0] == 200
     status, headers, _ = served.ask("/")
+def test_one_of_the_models(served, tmp_path, tiny_model):
+    listed = {model.id: model for model in client(served).models.list()}
+    for name in ("tiny", "gemma"):
+        assert client(served).models.retrieve(name) == listed[name]
+    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'"):
+        client(served).models.retrieve("gpt")
+    served.fails("/v1/models/tin", None, 404, "there is no model 'tin'; GET /v1/models lists the models", "model")
+    served.fails("/v1/models/", None, 404, "nothing at /v1/models/")
+    served.fails("/v1/models/tiny/x", None, 404, "'tiny/x'")
+    assert served.fails("/v1/models/tiny", {}, 405, "/v1/models/tiny takes only GET")["Allow"] == "GET"
+    name = "a b\u00e9?"
+    with serving(tmp_path, "-m", f"{name}={tiny_model}", "-m", f"other={tiny_model}", "--api-key", "k") as server:
+        served_by_key = {"Authorization": "Bearer k"}
+        found = server.ask(f"/v1/models/{urllib.parse.quote(name)}", headers=served_by_key)
+        assert found[0] == 200 and found[2]["id"] == name
+        assert server.ask("/v1/models/other", headers=served_by_key)[2]["object"] == "model"
+        server.fails("/v1/models/other", None, 401)
+        assert '"opened"' not in server.log.read_text()
+
+
     assert status == 200 and "Access-Control-Allow-Origin" not in headers
     assert "script-src 'self'" in headers["Content-Security-Policy"] and headers["X-Content-Type-Options"] == "nosniff"
 
@@ -533,7 +554,7 @@ def test_openapi_describes_every_path(served):
         known = set(document["components"]["schemas"][schema["$ref"].split("/")[-1]]["properties"])
         message = served.ask(path, {"model": "tiny", "bogus": 1})[2]["error"]["message"]
         assert known == set(message.split("supported are: ")[1].split())
-    for path in ("/v1/models", "/healthz", "/metrics", "/openapi.json", "/"):
+    for path in ("/v1/models", "/v1/models/{model}", "/healthz", "/metrics", "/openapi.json", "/"):
         assert "get" in document["paths"][path]
 
 
