@@ -145,6 +145,11 @@ void refuse_late(const request *r, failure *f);
 /* Turns an error of the library into one of HTTP. */
 void failure_of(failure *f, const capp_error *err);
 
+/* An error with the place that caused it before its message, such as "text 3". Returns `to`, or err if the place is not
+ * to blame, as for a lack of memory. */
+const capp_error *error_at(capp_error *to, const capp_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* ---- Requests on their way from one thread to the next, in their order ---- */
 
 /* With the server's lock. */

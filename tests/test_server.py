@@ -9,8 +9,8 @@ import subprocess
 import threading
 import urllib.parse
 import urllib.request
-
 from pathlib import Path
+
 import numpy as np
 import openai
 import pytest
@@ -293,6 +293,76 @@ def test_texts_with_several_fields(served):
     for pattern, part in (("{c}", "{c}"), ("{a", "'{' at byte 1"), ("a}", "'}' at byte 2"), ("{}", "must name a field")):
         served.fails("/v1/classify", {"model": "tiny", "texts": [{"a": "x"}], "classes": CLASSES, "template": pattern}, 400,
                      part, "template")
+    unused = served.post("/v1/classify", model="tiny", texts=[{"a": "x", "b": "y"}], classes=CLASSES, template="{b} {b}")
+    assert unused["results"] == served.post("/v1/classify", model="tiny", texts=["y y"], classes=CLASSES)["results"]
+
+
+@pytest.mark.parametrize("template", ["x", "", "{{text}}"])
+@pytest.mark.parametrize("texts", [["a"], "a", ["a", {"text": "b"}]])
+def test_a_template_without_fields(served, template, texts):
+    """Every text would have the same prompt: the command refuses it, too."""
+    served.fails("/v1/classify", {"model": "tiny", "texts": texts, "classes": CLASSES, "template": template}, 400,
+                 "the template names no field", "write, for example, '{text}'", "template")
+
+
+@pytest.mark.parametrize("texts, template, parts", [
+    (["a", {"b": "c"}], "{text}", ["text 1: the template names {text}, but the text does not have this field", "template"]),
+    (["a", {"text": None}], "{text}", ["text 1: the template names {text}"]),
+    ([{"b": "c"}, "a"], "{b}", ["text 1: the template names {b}, but the text is a string", "send an object"]),
+    (["a", {"b": "c"}], None, ["text 1 does not have the field 'text'", "name the fields in 'template'"]),
+    (["a", 5], None, ["text 1 must be a string or an object", "texts"]), (["a", ["b"]], "{text}", ["text 1 must be"])])
+def test_a_wrong_text_is_named(served, texts, template, parts):
+    served.fails("/v1/classify", {"model": "tiny", "texts": texts, "classes": CLASSES, "template": template}, 400, *parts)
+
+
+def test_a_long_text_is_named(served):
+    """By its tokens, and before that by its bytes."""
+    many, far = "a " * 400, "a " * 200_000
+    state = {"model": "gemma", "state": "a", "questions": {"one": {"type": "noul"}, "two": {"type": "noul", "instructions": far}}}
+    for path, body, part in (
+            ("/v1/classify", {"texts": ["a", "b", many], "classes": CLASSES}, "text 2: prompt and completion have"),
+            ("/v1/classify", {"texts": ["a", far], "classes": CLASSES}, "text 1 has 400000 bytes"),
+            ("/v1/classify", {"texts": ["a"], "classes": ["a", far]}, "class 1 has 400000 bytes"),
+            ("/v1/completions", {"prompt": ["a", many]}, "prompt 1: the text has"),
+            ("/v1/completions", {"prompt": ["a", [5, 10**8]]}, "prompt 1: invalid token id 100000000"),
+            ("/v1/completions", {"prompt": ["a", far]}, "prompt 1 has 400000 bytes"),
+            ("/v1/completions", {"prompt": ["a", many], "choice": ["a", "b"]}, "prompt 1: prompt and completion have"),
+            ("/v1/completions", {"prompt": ["a", far], "choice": ["a", "b"]}, "prompt 1 has 400000 bytes"),
+            ("/v1/completions", {"prompt": "a", "choice": ["a", far]}, "choice 1 has 400000 bytes"),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": far}]}, "message 0 has 400000 bytes"),
+            ("/v1/systemone", state, "question 'two' with the state has")):
+        served.fails(path, {**body, "model": "tiny"}, 400, part, "shorten the text" if "invalid" not in part else part)
+    state["questions"]["two"]["instructions"] = many
+    served.fails("/v1/systemone", {**state, "model": "tiny"}, 400, "question 'two': prompt and completion have")
+    status, _, lines = served.ask("/v1/classify", {"model": "tiny", "texts": ["a", many], "classes": CLASSES, "stream": True})
+    assert "text 1: prompt and completion have" in json.dumps(lines), (status, lines)
+
+
+@pytest.mark.parametrize("value", ["5", "-0", "1.50", "1E+05", "0.1", "9007199254740993", "true", "false", '[1, "a b", [ ]]', '{"k" : "}\\"," , "l":[ 1 ] }',
+                                   '"x"', '"\\u00e9\\n"'])
+def test_fields_that_are_no_strings(served, tiny_model, tmp_path, value):
+    """They have the text that the client wrote, as in the command."""
+    row = f'{{ "a" :"\\"{{", "x" : {value} , "b":[0 ,{{}}]}}'
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{row}\n")
+    template = "{x}: {b}{x}"
+    (expected,) = rows_of(run("classify", "-m", tiny_model, "--precision", "f32", "-c", json_list(tmp_path, CLASSES), "-t", template, rows))
+    body = f' {{"classes": {json.dumps(CLASSES)}, "te\\u0078ts" :[ "a" , {row},\n{row} ], "model": "tiny", "template": "{template}"}}'
+    served.fails("/v1/classify", body.encode(), 400, "text 0: the template names {x}")
+    status, _, answer = served.ask("/v1/classify", body.replace('"a" ,', '{"x":1,"b":"]"} ,').encode())
+    assert status == 200, answer
+    _, one, two = answer["results"]
+    assert dict(zip(CLASSES, one["probabilities"])) == dict(zip(CLASSES, two["probabilities"])) == expected["probabilities"]
+
+
+def test_one_class_has_no_probability(served):
+    """Its likelihood is no probability: the command refuses one class, too, unless it is scored by itself."""
+    for body in ({}, {"multi_label": False}, {"likelihoods": True}, {"prior": [1]}):
+        served.fails("/v1/classify", {"model": "tiny", "texts": ["the"], "classes": ["a"], **body}, 400, "only one class",
+                     '"multi_label": true', "classes")
+    answer = served.post("/v1/classify", model="tiny", texts=["the"], classes=["a"], multi_label=True, likelihoods=True)
+    (row,) = answer["results"]
+    assert row["probabilities"] == row["likelihoods"] and 0 < row["likelihoods"][0] < 1
 
 
 @pytest.mark.slow
@@ -411,6 +481,26 @@ def test_models(served):
         client(served).completions.create(model="gpt", prompt="a")
 
 
+def test_one_of_the_models(served, tmp_path, tiny_model):
+    listed = {model.id: model for model in client(served).models.list()}
+    for name in ("tiny", "gemma"):
+        assert client(served).models.retrieve(name) == listed[name]
+    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'"):
+        client(served).models.retrieve("gpt")
+    served.fails("/v1/models/tin", None, 404, "there is no model 'tin'; GET /v1/models lists the models", "model")
+    served.fails("/v1/models/", None, 404, "nothing at /v1/models/")
+    served.fails("/v1/models/tiny/x", None, 404, "'tiny/x'")
+    assert served.fails("/v1/models/tiny", {}, 405, "/v1/models/tiny takes only GET")["Allow"] == "GET"
+    name = "a b\u00e9?"
+    with serving(tmp_path, "-m", f"{name}={tiny_model}", "-m", f"other={tiny_model}", "--api-key", "k") as server:
+        served_by_key = {"Authorization": "Bearer k"}
+        found = server.ask(f"/v1/models/{urllib.parse.quote(name)}", headers=served_by_key)
+        assert found[0] == 200 and found[2]["id"] == name
+        assert server.ask("/v1/models/other", headers=served_by_key)[2]["object"] == "model"
+        server.fails("/v1/models/other", None, 401)
+        assert '"opened"' not in server.log.read_text()
+
+
 # ---- What is refused -------------------------------------------------------------------------------------------------
 
 
@@ -481,26 +571,6 @@ def test_wrong_http(served):
     served.fails("/tokenize", good, 403, "evil.example", headers={"Host": f"evil.example:{served.port}"})
     assert served.ask("/tokenize", good, headers={"Origin": served.base})[0] == 200
     status, headers, _ = served.ask("/")
-def test_one_of_the_models(served, tmp_path, tiny_model):
-    listed = {model.id: model for model in client(served).models.list()}
-    for name in ("tiny", "gemma"):
-        assert client(served).models.retrieve(name) == listed[name]
-    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'"):
-        client(served).models.retrieve("gpt")
-    served.fails("/v1/models/tin", None, 404, "there is no model 'tin'; GET /v1/models lists the models", "model")
-    served.fails("/v1/models/", None, 404, "nothing at /v1/models/")
-    served.fails("/v1/models/tiny/x", None, 404, "'tiny/x'")
-    assert served.fails("/v1/models/tiny", {}, 405, "/v1/models/tiny takes only GET")["Allow"] == "GET"
-    name = "a b\u00e9?"
-    with serving(tmp_path, "-m", f"{name}={tiny_model}", "-m", f"other={tiny_model}", "--api-key", "k") as server:
-        served_by_key = {"Authorization": "Bearer k"}
-        found = server.ask(f"/v1/models/{urllib.parse.quote(name)}", headers=served_by_key)
-        assert found[0] == 200 and found[2]["id"] == name
-        assert server.ask("/v1/models/other", headers=served_by_key)[2]["object"] == "model"
-        server.fails("/v1/models/other", None, 401)
-        assert '"opened"' not in server.log.read_text()
-
-
     assert status == 200 and "Access-Control-Allow-Origin" not in headers
     assert "script-src 'self'" in headers["Content-Security-Policy"] and headers["X-Content-Type-Options"] == "nosniff"
 
@@ -580,19 +650,6 @@ def test_a_port_has_one_server(tiny_model, tmp_path):
         assert again.port == server.port and again.ask("/healthz")[0] == 200
 
 
-def test_command_line(tiny_model, tmp_path):
-    def fails(*arguments, part):
-        done = run("serve", *arguments)
-        assert done.returncode == 2 and part in done.stderr.decode(), done.stderr
-
-    fails(part="no model")
-    fails("-m", tmp_path / "missing.gguf", part="missing.gguf")
-    fails("-m", f"a={tiny_model}", "-m", f"a={tiny_model}", part="two models have the name 'a'")
-    fails("-m", tiny_model, "--port", "70000", part="--port")
-    fails("-m", tiny_model, "--host", "256.1.1.1", part="--host")
-    fails("-m", tiny_model, "--max-body", "x", part="--max-body")
-    fails("-m", tiny_model, "--api-key", "", part="--api-key")
-    fails("-m", tiny_model, "input.csv", part="reads no INPUT")
 def test_an_address_that_is_not_here(tiny_model):
     done = run("serve", "-m", tiny_model, "--host", "192.0.2.1", "--port", "0")  # no machine has it: RFC 5737
     assert done.returncode == 2
@@ -611,3 +668,16 @@ def test_a_port_for_root(build, tiny_model):
     assert done.returncode == 2 and "port 1; the system reserves this port for root, choose a --port above 1023" in done.stderr
 
 
+def test_command_line(tiny_model, tmp_path):
+    def fails(*arguments, part):
+        done = run("serve", *arguments)
+        assert done.returncode == 2 and part in done.stderr.decode(), done.stderr
+
+    fails(part="no model")
+    fails("-m", tmp_path / "missing.gguf", part="missing.gguf")
+    fails("-m", f"a={tiny_model}", "-m", f"a={tiny_model}", part="two models have the name 'a'")
+    fails("-m", tiny_model, "--port", "70000", part="--port")
+    fails("-m", tiny_model, "--host", "256.1.1.1", part="--host")
+    fails("-m", tiny_model, "--max-body", "x", part="--max-body")
+    fails("-m", tiny_model, "--api-key", "", part="--api-key")
+    fails("-m", tiny_model, "input.csv", part="reads no INPUT")
