@@ -23,11 +23,12 @@ import common
 
 TOPICS = ["business", "science", "sports", "world"]
 TEMPLATE = "{text}\nThis news story is about"
+FOLDS = 4
 
 
 def calibrated(model, texts, labels):
     """Probabilities of held-out rows, for each way to learn from the other rows."""
-    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for calibration in (None, "temperature", "affine"):
         classifier = CompletionClassifier(model, TOPICS, TEMPLATE, calibration=calibration)
         probabilities = cross_val_predict(classifier, texts, labels, cv=folds, method="predict_proba")
@@ -70,6 +71,10 @@ def main():
     args = parser.parse_args()
     rows = common.read(args)
     texts, labels = [row["text"] for row in rows], [row["topic"] for row in rows]
+    fewest = min(labels.count(topic) for topic in TOPICS)
+    if fewest < FOLDS:
+        raise SystemExit(f"{FOLDS} folds need {FOLDS} rows of each topic, but one has only {fewest}; "
+                         f"use --rows {FOLDS * len(TOPICS)} or more")
     hits = np.array([[label == topic for topic in TOPICS] for label in labels])
     curves = {}
     with common.open_model(args) as model:

@@ -45,6 +45,13 @@ static bool on_result(void *user, const capp_result *result) {
     return true;
 }
 
+static void on_done(void *user, capp_status status, const capp_error *err) {
+    const choosing *g = user;
+    capp_error at;
+    bool row = status != CAPP_OK && err->row != CAPP_NO_ROW && !g->of->chat;
+    part_done(user, status, row ? error_at(&at, err, "prompt %zu", err->row) : err);
+}
+
 bool choose_prepare(request *r, failure *f) {
     continuing *c = r->state;
     choosing *g = c->choosing = calloc(1, sizeof *g);
@@ -58,7 +65,9 @@ bool choose_prepare(request *r, failure *f) {
     capp_run_options_init(&g->how);
     g->how.parse_special = c->parse_special;
     for (size_t i = 0; c->chat && i < c->n_messages; i++)
-        if (!prepare_fits(r, c->messages[i].content, f)) return false;
+        if (!prepare_fits(r, c->messages[i].content, f, "message %zu", i)) return false;
+    for (size_t i = 0; i < c->n_options; i++)
+        if (!prepare_fits(r, c->options[i], f, "choice %zu", i)) return false;
     if (c->chat && !open_chat(g, c, f)) return false;
     for (size_t i = 0; i < g->n; i++) {
         if (!c->chat && c->prompts[i].ids) return refuse(f, 400, "prompt", "with 'choice', 'prompt' must be text");
@@ -66,7 +75,7 @@ bool choose_prepare(request *r, failure *f) {
                                         .completions = c->options,
                                         .n_completions = c->n_options,
                                         .normalize = true};
-        if (!prepare_fits_example(r, &g->examples[i], f)) return false;
+        if (!c->chat && !prepare_fits(r, c->prompts[i].text, f, "prompt %zu", i)) return false;
     }
     return true;
 }
@@ -77,7 +86,7 @@ bool choose_begin(request *r, failure *f) {
     capp_error err;
     if (!request_add(r, &g->part, f)) return false;
     capp_status st =
-        capp_queue_score(r->model->queue, g->examples, g->n, &g->how, on_result, part_done, g, &g->part.job, &err);
+        capp_queue_score(r->model->queue, g->examples, g->n, &g->how, on_result, on_done, g, &g->part.job, &err);
     return part_begun(&g->part, st, &err, f);
 }
 

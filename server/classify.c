@@ -6,6 +6,7 @@
 
 #include "fill.h"
 #include "prepare.h"
+#include "raw.h"
 
 enum { MOST_TEXTS = 10000 };
 
@@ -81,11 +82,14 @@ static bool read_rows(classifying *c, const json_t *o, failure *f) {
     c->examples = calloc(n, sizeof *c->examples);
     if (!c->rows || !c->examples) return refuse(f, 503, "texts", "out of memory");
     c->n = n;
+    const char *raw = raw_member(raw_body(&c->request->body), o, capp_str_of("texts"));
+    if (json_is_array(texts)) raw = raw_first(raw);
     for (size_t i = 0; i < n; i++) {
         capp_error err;
-        const json_t *item = json_is_array(texts) ? json_array_get(texts, i) : texts;
+        const fill_item item = {json_is_array(texts) ? json_array_get(texts, i) : texts, raw, i};
         text *prompt = &c->rows[i].prompt;
-        if (!fill_template(prompt, c->template, item, request_room(c->request), f)) return false;
+        if (!fill_template(prompt, c->template, &item, request_room(c->request), f)) return false;
+        if (i + 1 < n) raw = raw_next(raw);
         if (prompt->failed) return refuse(f, 503, "texts", "out of memory");
         c->request->prompt_bytes += prompt->size;
         c->examples[i] = (capp_example){.prompt = text_view(&c->rows[i].prompt),
@@ -93,7 +97,7 @@ static bool read_rows(classifying *c, const json_t *o, failure *f) {
                                         .n_completions = c->n_classes,
                                         .prior = c->prior,
                                         .end_of_prompt = c->end_of_prompt.data ? c->ends : NULL,
-                                        .normalize = !c->multi_label && c->n_classes > 1};
+                                        .normalize = !c->multi_label};
         if (capp_example_check(&c->examples[i], &err) != CAPP_OK)
             return refuse(f, 400, "", "text %zu: %s", i, err.message);
     }
@@ -116,6 +120,10 @@ bool classify_parse(request *r, failure *f) {
     if (!field_bool(o, "likelihoods", &c->likelihoods, f)) return false;
     if (!field_bool(o, "parse_special", &c->how.parse_special, f)) return false;
     if (c->system.data && !c->chat) return refuse(f, 400, "system", "'system' needs \"chat\": true");
+    if (c->n_classes == 1 && !c->multi_label)
+        return refuse(f, 400, "classes",
+                      "'classes' has only one class, so its probability would always be 1; list at least two, or send "
+                      "\"multi_label\": true for its likelihood");
     return read_prior(c, o, f) && read_aggregate(c, o, f) && read_end(c, o, f) && read_rows(c, o, f);
 }
 
@@ -168,6 +176,12 @@ static bool on_result(void *user, const capp_result *result) {
     return request_stream(c->request, "application/jsonl", t, false);
 }
 
+static void on_done(void *user, capp_status status, const capp_error *err) {
+    capp_error at;
+    bool known = status != CAPP_OK && err->row != CAPP_NO_ROW;
+    part_done(user, status, known ? error_at(&at, err, "text %zu", err->row) : err);
+}
+
 static bool open_chat(classifying *c, const model *m, failure *f) {
     capp_error err;
     capp_chat_options options;
@@ -192,8 +206,10 @@ static bool open_chat(classifying *c, const model *m, failure *f) {
 /* The prompts become tokens in the queue, row by row. */
 bool classify_prepare(request *r, failure *f) {
     classifying *c = r->state;
+    for (size_t i = 0; i < c->n_classes; i++)
+        if (!prepare_fits(r, c->classes[i], f, "class %zu", i)) return false;
     for (size_t i = 0; i < c->n; i++)
-        if (!prepare_fits_example(r, &c->examples[i], f)) return false;
+        if (!prepare_fits(r, c->examples[i].prompt, f, "text %zu", i)) return false;
     return !c->chat || open_chat(c, r->model, f);
 }
 
@@ -202,7 +218,7 @@ bool classify_begin(request *r, failure *f) {
     capp_error err;
     if (!request_add(r, &c->part, f)) return false;
     capp_status st =
-        capp_queue_score(r->model->queue, c->examples, c->n, &c->how, on_result, part_done, c, &c->part.job, &err);
+        capp_queue_score(r->model->queue, c->examples, c->n, &c->how, on_result, on_done, c, &c->part.job, &err);
     return part_begun(&c->part, st, &err, f);
 }
 

@@ -149,7 +149,7 @@ bool completions_parse(request *r, failure *f) {
         "choice";
     continuing *c = r->state;
     const json_t *o = r->json;
-    size_t best = 1;
+    const json_t *best = field(o, "best_of");
     if (!fields_known(o, known, "", f) || !read_common(r, f)) return false;
     c->max_tokens = 16;
     c->limited = true;
@@ -157,7 +157,8 @@ bool completions_parse(request *r, failure *f) {
     if (!field_count(o, "max_tokens", 0, r->server->options->most_tokens, &c->max_tokens, f)) return false;
     if (!field_count(o, "logprobs", 0, CAPP_MOST_TOP, &c->top, f)) return false;
     c->logprobs = field(o, "logprobs") != NULL;
-    if (!field_count(o, "best_of", c->n, c->n, &best, f)) return false;
+    if (best && !(json_is_integer(best) && json_integer_value(best) == (json_int_t)c->n))
+        return refuse(f, 400, "best_of", "'best_of' must be equal to 'n', which is %zu; leave 'best_of' out", c->n);
     if (c->n_prompts * c->n > MOST_CHOICES)
         return refuse(f, 400, "n", "%zu prompts with n = %zu are more than %d answers", c->n_prompts, c->n,
                       MOST_CHOICES);

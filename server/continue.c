@@ -178,13 +178,18 @@ static bool fit_echo(choice *ch, const prompt *p, failure *f) {
 /* The conversation fits if its messages do. */
 static bool fits(const continuing *c, const prompt *p, failure *f) {
     for (size_t i = 0; c->chat && i < c->n_messages; i++)
-        if (!prepare_fits(c->request, c->messages[i].content, f)) return false;
-    return prepare_fits(c->request, p->text, f);
+        if (!prepare_fits(c->request, c->messages[i].content, f, "message %zu", i)) return false;
+    return prepare_fits(c->request, p->text, f, "prompt %zu", (size_t)(p - c->prompts));
+}
+
+/* An error of a prompt, or of the conversation. */
+static const capp_error *at_prompt(capp_error *to, const capp_error *err, const continuing *c, size_t i) {
+    return c->chat ? err : error_at(to, err, "prompt %zu", i);
 }
 
 /* The tokens of a prompt, or of the conversation. */
 static bool encode(const continuing *c, prompt *p, failure *f) {
-    capp_error err;
+    capp_error err, named;
     const model *m = c->request->model;
     unsigned special = c->parse_special ? CAPP_TOKENIZE_SPECIAL : 0;
     capp_status st;
@@ -197,7 +202,7 @@ static bool encode(const continuing *c, prompt *p, failure *f) {
                  : capp_tokenize(m->model, p->text, CAPP_TOKENIZE_BOS | special, &p->made, &p->n_ids, &err);
     p->ids = p->made;
     if (st == CAPP_OK) return true;
-    failure_of(f, &err);
+    failure_of(f, at_prompt(&named, &err, c, (size_t)(p - c->prompts)));
     return false;
 }
 
@@ -224,9 +229,10 @@ bool continue_prepare(request *r, failure *f) {
 }
 
 static bool add_choice(continuing *c, choice *ch, failure *f) {
-    capp_error err;
+    capp_error err, named;
     capp_continuation how;
-    const prompt *p = &c->prompts[ch->index / c->n];
+    size_t prompt_index = ch->index / c->n;
+    const prompt *p = &c->prompts[prompt_index];
     size_t context = c->request->model->info.context;
     capp_continuation_init(&how);
     how.ids = p->ids;
@@ -242,7 +248,7 @@ static bool add_choice(continuing *c, choice *ch, failure *f) {
     if (!how.max_tokens) ch->finish = "length";
     if (!request_add(c->request, &ch->part, f)) return false;
     capp_status st = capp_queue_continue(c->request->model->queue, &how, on_token, part_done, ch, &ch->part.job, &err);
-    return part_begun(&ch->part, st, &err, f);
+    return part_begun(&ch->part, st, st == CAPP_OK ? &err : at_prompt(&named, &err, c, prompt_index), f);
 }
 
 bool continue_begin(request *r, failure *f) {

@@ -52,6 +52,7 @@ const endpoint endpoints[] = {
      .drop = tokens_drop},
     {.method = "GET", .path = "/tokenizer_info", .prepare = tokenizer_prepare},
     {.method = "GET", .path = "/v1/models", .modelless = true, .parse = models_parse},
+    {.method = "GET", .path = "/v1/models/", .named = true, .modelless = true, .parse = model_parse},
     {.method = "GET", .path = "/healthz", .modelless = true, .open = true, .parse = health_parse},
     {.method = "GET", .path = "/metrics", .modelless = true, .parse = metrics_parse},
     {.method = "GET", .path = "/openapi.json", .modelless = true, .open = true, .parse = file_parse},

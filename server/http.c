@@ -3,6 +3,7 @@
 #include "http.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,11 +188,16 @@ static bool check_body(request *r, failure *f) {
     return true;
 }
 
+static bool is_path(const endpoint *e, const char *path) {
+    size_t n = strlen(e->path);
+    return e->named ? !strncmp(path, e->path, n) && path[n] : !strcmp(path, e->path);
+}
+
 /* Finds the endpoint of a path. *method: another method would be right. */
 static const endpoint *find(const server *s, const char *path, const char *method, const endpoint **other) {
     bool get = !strcmp(method, "HEAD");
     for (size_t i = 0; i < s->n_endpoints; i++) {
-        if (strcmp(s->endpoints[i].path, path)) continue;
+        if (!is_path(&s->endpoints[i], path)) continue;
         *other = &s->endpoints[i];
         if (!strcmp(s->endpoints[i].method, get ? "GET" : method)) return &s->endpoints[i];
     }
@@ -207,12 +213,14 @@ static enum MHD_Result begin(request *r) {
     return MHD_YES;
 }
 
-static const char *model_of_address(const request *r) {
+/* The model that an address without a body names. */
+static const char *model_of_address(const request *r, const char *path) {
+    if (r->endpoint->named) return path + strlen(r->endpoint->path);
     return mhd.MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "model");
 }
 
 /* The request has arrived. */
-static enum MHD_Result complete(request *r) {
+static enum MHD_Result complete(request *r, const char *path) {
     failure f = {0};
     const endpoint *e = r->endpoint;
     r->arrived = true;
@@ -225,7 +233,7 @@ static enum MHD_Result complete(request *r) {
         refuse_full(&f);
         return send_refusal(r, &f);
     }
-    if (!prepare_is_large(r) && !parse_request(r, model_of_address(r), &f)) return send_refusal(r, &f);
+    if (!prepare_is_large(r) && !parse_request(r, model_of_address(r, path), &f)) return send_refusal(r, &f);
     if (!e->modelless && !prepare_submit(r->server, r, &f)) return send_refusal(r, &f);
     return send_or_wait(r);
 }
@@ -238,7 +246,7 @@ static peer *peer_of(struct MHD_Connection *connection) {
 static enum MHD_Result refuse_path(request *r, const endpoint *other, const char *path) {
     failure f = {0};
     if (other)
-        refuse(&f, 405, "", "%s takes only %s", other->path, other->method);
+        refuse(&f, 405, "", "%.200s takes only %s", path, other->method);
     else
         refuse(&f, 404, "", "there is nothing at %.200s; GET /openapi.json lists what there is", path);
     return send_refusal(r, &f);
@@ -267,7 +275,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     }
     peer_busy(s, peer_of(connection), true);
     if (r->arrived || r->status) return send_or_wait(r);
-    return complete(r);
+    return complete(r, path);
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **state,
@@ -334,6 +342,18 @@ static struct MHD_Daemon *start_at(server *s, const struct addrinfo *at) {
                                 MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
+/* Why it cannot listen. code: errno. */
+static void tell_why(const server *s, int code) {
+    const char *why = code == EADDRINUSE ? "another program may use it, choose another --port"
+                      : code == EADDRNOTAVAIL
+                          ? "this machine does not have the address, choose another --host, such as "
+                            "127.0.0.1, or 0.0.0.0 for all addresses of this machine"
+                      : code == EACCES ? "the system reserves this port for root, choose a --port above 1023"
+                      : code           ? strerror(code)
+                                       : "choose another --host or --port";
+    fprintf(stderr, "capp: cannot listen on %s, port %u; %s\n", s->options->host, s->options->port, why);
+}
+
 bool http_start(server *s) {
     if (!mhd_load()) return false;
     s->resume = resume;
@@ -345,11 +365,12 @@ bool http_start(server *s) {
         fprintf(stderr, "capp: --host %s: %s\n", s->options->host, gai_strerror(code));
         return false;
     }
+    errno = 0;
     s->daemon = start_at(s, found);
+    code = errno;
     freeaddrinfo(found);
     if (!s->daemon) {
-        fprintf(stderr, "capp: cannot listen on %s, port %u; another program may use it, choose another --port\n",
-                s->options->host, s->options->port);
+        tell_why(s, code);
         return false;
     }
     const union MHD_DaemonInfo *info = mhd.MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);

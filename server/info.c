@@ -115,6 +115,21 @@ void tokens_drop(request *r) {
 
 /* ---- Facts ---- */
 
+static void put_model(text *t, const server *s, const model *m) {
+    text_put(t, "{\"id\": ");
+    text_word(t, m->name);
+    text_printf(t, ", \"object\": \"model\", \"created\": %lld, \"owned_by\": \"capp\"}", (long long)s->began);
+}
+
+bool model_parse(request *r, failure *f) {
+    text t = {0};
+    (void)f;
+    put_model(&t, r->server, r->model);
+    text_put(&t, "\n");
+    request_answer(r, 200, "application/json", &t);
+    return true;
+}
+
 /* A list for OpenAI's clients, and one for typesafe-sdk. */
 bool models_parse(request *r, failure *f) {
     const server *s = r->server;
@@ -122,9 +137,8 @@ bool models_parse(request *r, failure *f) {
     (void)f;
     text_put(&t, "{\"object\": \"list\", \"data\": [");
     for (size_t i = 0; i < s->options->n_models; i++) {
-        text_put(&t, i ? ", {\"id\": " : "{\"id\": ");
-        text_word(&t, s->models[i].name);
-        text_printf(&t, ", \"object\": \"model\", \"created\": %lld, \"owned_by\": \"capp\"}", (long long)s->began);
+        if (i) text_put(&t, ", ");
+        put_model(&t, s, &s->models[i]);
     }
     text_put(&t, "], \"models\": [");
     for (size_t i = 0; i < s->options->n_models; i++) {

@@ -13,6 +13,7 @@ bool detokenize_prepare(request *r, failure *f);
 bool tokenizer_prepare(request *r, failure *f);
 void tokens_drop(request *r);
 bool models_parse(request *r, failure *f);
+bool model_parse(request *r, failure *f); /* one of them */
 bool health_parse(request *r, failure *f);
 bool metrics_parse(request *r, failure *f);
 bool file_parse(request *r, failure *f); /* a file of web/ */

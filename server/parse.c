@@ -29,7 +29,7 @@ bool parse_request(request *r, const char *address, failure *f) {
     const endpoint *e = r->endpoint;
     r->parsed = true;
     if (!strcmp(e->method, "POST") && !read_json(r, f)) return false;
-    if (!e->modelless && !find_model(r, address, f)) return false;
+    if ((!e->modelless || e->named) && !find_model(r, address, f)) return false;
     if (e->parse && !e->parse(r, f)) return false;
     return request_take(r, r->prompt_bytes) || refuse_full(f);
 }

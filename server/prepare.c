@@ -6,6 +6,7 @@
 #include "prepare.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "parse.h"
@@ -82,17 +83,16 @@ static bool is_open(server *s, model *m, failure *f) {
 
 /* ---- Requests ---- */
 
-bool prepare_fits(const request *r, capp_str given, failure *f) {
+bool prepare_fits(const request *r, capp_str given, failure *f, const char *format, ...) {
+    char what[200];
+    va_list arguments;
     size_t context = r->model->info.context;
     if (given.size / TOKEN_BYTES <= context) return true;
-    return refuse(f, 400, "", "a text has %zu bytes, but the context is %zu tokens; shorten the text", given.size,
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return refuse(f, 400, "", "%s has %zu bytes, but the context is %zu tokens; shorten the text", what, given.size,
                   context);
-}
-
-bool prepare_fits_example(const request *r, const capp_example *example, failure *f) {
-    for (size_t i = 0; i < example->n_completions; i++)
-        if (!prepare_fits(r, example->completions[i], f)) return false;
-    return prepare_fits(r, example->prompt, f);
 }
 
 static bool is_ready(const request *r) {

@@ -21,8 +21,9 @@ void prepare_release(server *s, request *r);
 /* Ends the threads when all requests are prepared. */
 void prepare_stop(server *s);
 
-/* For endpoints: whether a text is not surely too long. Called before it is tokenized. */
-bool prepare_fits(const request *r, capp_str given, failure *f);
-bool prepare_fits_example(const request *r, const capp_example *example, failure *f);
+/* For endpoints: whether a text is not surely too long. Called before it is tokenized. format: what the text is, for
+ * the error. */
+bool prepare_fits(const request *r, capp_str given, failure *f, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -206,6 +206,18 @@ void failure_of(failure *f, const capp_error *err) {
            err->message);
 }
 
+const capp_error *error_at(capp_error *to, const capp_error *err, const char *format, ...) {
+    va_list arguments;
+    if (err->status != CAPP_EINVAL && err->status != CAPP_ETOOLONG && err->status != CAPP_EBUDGET) return err;
+    *to = *err;
+    va_start(arguments, format);
+    vsnprintf(to->message, sizeof to->message / 2, format, arguments);
+    va_end(arguments);
+    size_t n = strlen(to->message), room = sizeof to->message - n - 1;
+    snprintf(to->message + n, room + 1, ": %.*s", (int)room - 2, err->message);
+    return to;
+}
+
 bool refuse_full(failure *f) {
     return refuse(f, 429, "", "the server has too many requests to answer; try again later");
 }

@@ -17,8 +17,9 @@ typedef struct request request;
 
 typedef struct endpoint {
     const char *method, *path;
+    bool named;               /* the name of a model follows the path */
     bool open;                /* needs no key */
-    bool modelless;           /* is answered by the thread of HTTP */
+    bool modelless;           /* is answered by the thread of HTTP: needs no open model */
     const size_t *state_size; /* bytes of request.state, which is cleared; NULL: it has none */
     /* Reads r->json (NULL for GET) into r->state, in the thread of HTTP or, for a large body, in one that prepares. A
      * modelless endpoint, which has no body, calls request_answer. */
@@ -143,6 +144,11 @@ void refuse_late(const request *r, failure *f);
 
 /* Turns an error of the library into one of HTTP. */
 void failure_of(failure *f, const capp_error *err);
+
+/* An error with the place that caused it before its message, such as "text 3". Returns `to`, or err if the place is not
+ * to blame, as for a lack of memory. */
+const capp_error *error_at(capp_error *to, const capp_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- Requests on their way from one thread to the next, in their order ---- */
 

@@ -202,9 +202,20 @@ static bool on_result(void *user, const capp_result *result) {
 bool systemone_prepare(request *r, failure *f) {
     asking *a = r->state;
     a->how.chat = r->model->chat; /* models with a template were trained to answer users */
-    for (size_t i = 0; i < a->n; i++)
-        if (!prepare_fits_example(r, &a->examples[i], f)) return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const question *q = &a->questions[i];
+        for (size_t k = 0; k < q->n; k++)
+            if (!prepare_fits(r, q->options[k], f, "a choice of question '%.100s'", q->name)) return false;
+        if (!prepare_fits(r, text_view(&q->prompt), f, "question '%.100s' with the state", q->name)) return false;
+    }
     return true;
+}
+
+static void on_done(void *user, capp_status status, const capp_error *err) {
+    const asking *a = user;
+    capp_error at;
+    bool row = status != CAPP_OK && err->row < a->n;
+    part_done(user, status, row ? error_at(&at, err, "question '%.100s'", a->questions[err->row].name) : err);
 }
 
 bool systemone_begin(request *r, failure *f) {
@@ -212,7 +223,7 @@ bool systemone_begin(request *r, failure *f) {
     capp_error err;
     if (!request_add(r, &a->part, f)) return false;
     capp_status st =
-        capp_queue_score(r->model->queue, a->examples, a->n, &a->how, on_result, part_done, a, &a->part.job, &err);
+        capp_queue_score(r->model->queue, a->examples, a->n, &a->how, on_result, on_done, a, &a->part.job, &err);
     return part_begun(&a->part, st, &err, f);
 }
 

@@ -45,6 +45,14 @@ def test_few_rows(name, build, smollm2, tmp_path):
     assert not plot or (tmp_path / "plot.svg").read_text(encoding="utf-8").count("<path") > 10
 
 
+@pytest.mark.parametrize("rows", [1, 8, 15])
+def test_too_few_rows_for_folds(rows, build, tiny_model):
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "python"), "CAPP_LIBRARY": str(build / "libcapp.so.0")}
+    done = subprocess.run([sys.executable, EXAMPLES / "calibration.py", "--model", tiny_model, "--rows", str(rows)], env=env,
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "use --rows 16 or more" in done.stderr
+
+
 def test_a_missing_model_is_named(build, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "python"), "CAPP_LIBRARY": str(build / "libcapp.so.0"),
            "CAPP_MODELS": str(tmp_path)}

@@ -1,4 +1,5 @@
 """capp serve: its interfaces, with the clients that people use, and the same bits as the command."""
+import ctypes
 import json
 import re
 import shlex
@@ -6,7 +7,9 @@ import shutil
 import socket
 import subprocess
 import threading
+import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import openai
@@ -290,6 +293,76 @@ def test_texts_with_several_fields(served):
     for pattern, part in (("{c}", "{c}"), ("{a", "'{' at byte 1"), ("a}", "'}' at byte 2"), ("{}", "must name a field")):
         served.fails("/v1/classify", {"model": "tiny", "texts": [{"a": "x"}], "classes": CLASSES, "template": pattern}, 400,
                      part, "template")
+    unused = served.post("/v1/classify", model="tiny", texts=[{"a": "x", "b": "y"}], classes=CLASSES, template="{b} {b}")
+    assert unused["results"] == served.post("/v1/classify", model="tiny", texts=["y y"], classes=CLASSES)["results"]
+
+
+@pytest.mark.parametrize("template", ["x", "", "{{text}}"])
+@pytest.mark.parametrize("texts", [["a"], "a", ["a", {"text": "b"}]])
+def test_a_template_without_fields(served, template, texts):
+    """Every text would have the same prompt: the command refuses it, too."""
+    served.fails("/v1/classify", {"model": "tiny", "texts": texts, "classes": CLASSES, "template": template}, 400,
+                 "the template names no field", "write, for example, '{text}'", "template")
+
+
+@pytest.mark.parametrize("texts, template, parts", [
+    (["a", {"b": "c"}], "{text}", ["text 1: the template names {text}, but the text does not have this field", "template"]),
+    (["a", {"text": None}], "{text}", ["text 1: the template names {text}"]),
+    ([{"b": "c"}, "a"], "{b}", ["text 1: the template names {b}, but the text is a string", "send an object"]),
+    (["a", {"b": "c"}], None, ["text 1 does not have the field 'text'", "name the fields in 'template'"]),
+    (["a", 5], None, ["text 1 must be a string or an object", "texts"]), (["a", ["b"]], "{text}", ["text 1 must be"])])
+def test_a_wrong_text_is_named(served, texts, template, parts):
+    served.fails("/v1/classify", {"model": "tiny", "texts": texts, "classes": CLASSES, "template": template}, 400, *parts)
+
+
+def test_a_long_text_is_named(served):
+    """By its tokens, and before that by its bytes."""
+    many, far = "a " * 400, "a " * 200_000
+    state = {"model": "gemma", "state": "a", "questions": {"one": {"type": "noul"}, "two": {"type": "noul", "instructions": far}}}
+    for path, body, part in (
+            ("/v1/classify", {"texts": ["a", "b", many], "classes": CLASSES}, "text 2: prompt and completion have"),
+            ("/v1/classify", {"texts": ["a", far], "classes": CLASSES}, "text 1 has 400000 bytes"),
+            ("/v1/classify", {"texts": ["a"], "classes": ["a", far]}, "class 1 has 400000 bytes"),
+            ("/v1/completions", {"prompt": ["a", many]}, "prompt 1: the text has"),
+            ("/v1/completions", {"prompt": ["a", [5, 10**8]]}, "prompt 1: invalid token id 100000000"),
+            ("/v1/completions", {"prompt": ["a", far]}, "prompt 1 has 400000 bytes"),
+            ("/v1/completions", {"prompt": ["a", many], "choice": ["a", "b"]}, "prompt 1: prompt and completion have"),
+            ("/v1/completions", {"prompt": ["a", far], "choice": ["a", "b"]}, "prompt 1 has 400000 bytes"),
+            ("/v1/completions", {"prompt": "a", "choice": ["a", far]}, "choice 1 has 400000 bytes"),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": far}]}, "message 0 has 400000 bytes"),
+            ("/v1/systemone", state, "question 'two' with the state has")):
+        served.fails(path, {**body, "model": "tiny"}, 400, part, "shorten the text" if "invalid" not in part else part)
+    state["questions"]["two"]["instructions"] = many
+    served.fails("/v1/systemone", {**state, "model": "tiny"}, 400, "question 'two': prompt and completion have")
+    status, _, lines = served.ask("/v1/classify", {"model": "tiny", "texts": ["a", many], "classes": CLASSES, "stream": True})
+    assert "text 1: prompt and completion have" in json.dumps(lines), (status, lines)
+
+
+@pytest.mark.parametrize("value", ["5", "-0", "1.50", "1E+05", "0.1", "9007199254740993", "true", "false", '[1, "a b", [ ]]', '{"k" : "}\\"," , "l":[ 1 ] }',
+                                   '"x"', '"\\u00e9\\n"'])
+def test_fields_that_are_no_strings(served, tiny_model, tmp_path, value):
+    """They have the text that the client wrote, as in the command."""
+    row = f'{{ "a" :"\\"{{", "x" : {value} , "b":[0 ,{{}}]}}'
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{row}\n")
+    template = "{x}: {b}{x}"
+    (expected,) = rows_of(run("classify", "-m", tiny_model, "--precision", "f32", "-c", json_list(tmp_path, CLASSES), "-t", template, rows))
+    body = f' {{"classes": {json.dumps(CLASSES)}, "te\\u0078ts" :[ "a" , {row},\n{row} ], "model": "tiny", "template": "{template}"}}'
+    served.fails("/v1/classify", body.encode(), 400, "text 0: the template names {x}")
+    status, _, answer = served.ask("/v1/classify", body.replace('"a" ,', '{"x":1,"b":"]"} ,').encode())
+    assert status == 200, answer
+    _, one, two = answer["results"]
+    assert dict(zip(CLASSES, one["probabilities"])) == dict(zip(CLASSES, two["probabilities"])) == expected["probabilities"]
+
+
+def test_one_class_has_no_probability(served):
+    """Its likelihood is no probability: the command refuses one class, too, unless it is scored by itself."""
+    for body in ({}, {"multi_label": False}, {"likelihoods": True}, {"prior": [1]}):
+        served.fails("/v1/classify", {"model": "tiny", "texts": ["the"], "classes": ["a"], **body}, 400, "only one class",
+                     '"multi_label": true', "classes")
+    answer = served.post("/v1/classify", model="tiny", texts=["the"], classes=["a"], multi_label=True, likelihoods=True)
+    (row,) = answer["results"]
+    assert row["probabilities"] == row["likelihoods"] and 0 < row["likelihoods"][0] < 1
 
 
 @pytest.mark.slow
@@ -408,6 +481,26 @@ def test_models(served):
         client(served).completions.create(model="gpt", prompt="a")
 
 
+def test_one_of_the_models(served, tmp_path, tiny_model):
+    listed = {model.id: model for model in client(served).models.list()}
+    for name in ("tiny", "gemma"):
+        assert client(served).models.retrieve(name) == listed[name]
+    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'"):
+        client(served).models.retrieve("gpt")
+    served.fails("/v1/models/tin", None, 404, "there is no model 'tin'; GET /v1/models lists the models", "model")
+    served.fails("/v1/models/", None, 404, "nothing at /v1/models/")
+    served.fails("/v1/models/tiny/x", None, 404, "'tiny/x'")
+    assert served.fails("/v1/models/tiny", {}, 405, "/v1/models/tiny takes only GET")["Allow"] == "GET"
+    name = "a b\u00e9?"
+    with serving(tmp_path, "-m", f"{name}={tiny_model}", "-m", f"other={tiny_model}", "--api-key", "k") as server:
+        served_by_key = {"Authorization": "Bearer k"}
+        found = server.ask(f"/v1/models/{urllib.parse.quote(name)}", headers=served_by_key)
+        assert found[0] == 200 and found[2]["id"] == name
+        assert server.ask("/v1/models/other", headers=served_by_key)[2]["object"] == "model"
+        server.fails("/v1/models/other", None, 401)
+        assert '"opened"' not in server.log.read_text()
+
+
 # ---- What is refused -------------------------------------------------------------------------------------------------
 
 
@@ -428,7 +521,8 @@ def test_an_unknown_field_is_named(served, path, good):
     ({"n": 0}, ["n"]), ({"n": 128, "prompt": ["a"] * 129}, ["16384"]), ({"max_tokens": 1e9}, ["max_tokens"]), ({"max_tokens": 5000}, ["max_tokens", "4096"]),
     ({"logprobs": 101}, ["logprobs"]), ({"logprobs": True}, ["logprobs"]), ({"stop": [""]}, ["stop"]), ({"stop": 5}, ["stop"]),
     ({"stream": 1}, ["stream"]), ({"seed": "x"}, ["seed"]), ({"presence_penalty": 0.5}, ["presence_penalty"]),
-    ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["best_of"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),
+    ({"logit_bias": {"5": 1}}, ["logit_bias"]), ({"best_of": 3}, ["'best_of' must be equal to 'n', which is 1", "best_of"]),
+    ({"best_of": 3, "n": 2}, ["'best_of' must be equal to 'n', which is 2"]), ({"best_of": True}, ["must be equal to 'n'"]), ({"prompt": ""}, ["prompt"]), ({"prompt": []}, ["prompt"]),
     ({"prompt": [[]]}, ["prompt"]), ({"prompt": [1, "a"]}, ["prompt"]), ({"prompt": [99999]}, ["99999"]), ({"prompt": [-1]}, ["prompt"]),
     ({"prompt": {"a": 1}}, ["prompt"]), ({"prompt": "a" * 500}, ["context"]), ({"choice": ["a"]}, ["choice"]),
     *(({"choice": ["a", "b"], **beside}, [*beside, "'choice'"]) for beside in (
@@ -530,7 +624,7 @@ def test_openapi_describes_every_path(served):
         known = set(document["components"]["schemas"][schema["$ref"].split("/")[-1]]["properties"])
         message = served.ask(path, {"model": "tiny", "bogus": 1})[2]["error"]["message"]
         assert known == set(message.split("supported are: ")[1].split())
-    for path in ("/v1/models", "/healthz", "/metrics", "/openapi.json", "/"):
+    for path in ("/v1/models", "/v1/models/{model}", "/healthz", "/metrics", "/openapi.json", "/"):
         assert "get" in document["paths"][path]
 
 
@@ -547,13 +641,31 @@ def test_a_port_has_one_server(tiny_model, tmp_path):
     """A second one on the same port is refused; the next one may begin at once, though a connection has just ended there."""
     with serving(tmp_path, "-m", tiny_model) as server:
         done = run("serve", "-m", tiny_model, "--port", server.port)
-        assert done.returncode == 2 and f"cannot listen on 127.0.0.1, port {server.port}" in done.stderr.decode()
+        assert done.returncode == 2 and f"cannot listen on 127.0.0.1, port {server.port}; another program may use it" in done.stderr.decode()
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             connection.recv(1000)
             assert server.stop() == 0
     with serving(tmp_path, "-m", tiny_model, "--port", server.port) as again:
         assert again.port == server.port and again.ask("/healthz")[0] == 200
+
+
+def test_an_address_that_is_not_here(tiny_model):
+    done = run("serve", "-m", tiny_model, "--host", "192.0.2.1", "--port", "0")  # no machine has it: RFC 5737
+    assert done.returncode == 2
+    assert "cannot listen on 192.0.2.1, port 0; this machine does not have the address, choose another --host" in done.stderr.decode()
+
+
+def test_a_port_for_root(build, tiny_model):
+    """Without the capability for ports below 1024."""
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
+        pytest.skip("any program may use any port")
+
+    def drop():
+        ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE: for root, others do not have it
+
+    done = subprocess.run([build / "capp", "serve", "-m", tiny_model, "--port", "1"], preexec_fn=drop, capture_output=True, text=True)
+    assert done.returncode == 2 and "port 1; the system reserves this port for root, choose a --port above 1023" in done.stderr
 
 
 def test_command_line(tiny_model, tmp_path):

@@ -90,6 +90,9 @@ def test_in_scikit_learns_tools(classifier):
     assert np.allclose(held_out.sum(axis=1), 1)
     with pytest.raises(ValueError, match="not a position"):
         classifier.fit(TEXTS, [3] * len(TEXTS))
+    with pytest.raises(ValueError, match="'Yes' is not one of the classes"):
+        cross_val_score(clone(classifier).set_params(calibration=None), TEXTS, ["Yes", "No"] * 12, cv=2)
+    assert cross_val_predict(clone(classifier).set_params(calibration=None), TEXTS, labels, cv=2, method="predict_proba").shape == (24, 3)
     grid = GridSearchCV(classifier, {"calibration": ["prior", None], "template": ["{text}", "{text} so"]}, cv=2,
                         error_score="raise")
     assert grid.fit(TEXTS, labels).best_params_["template"] in ("{text}", "{text} so")
@@ -111,6 +114,11 @@ def test_errors(model, classifier):
                                      ({"prior": [0.25] * 4}, None, "prior"), ({"prior": [-1, 2]}, None, "prior"),
                                      ({"classes": ["a"]}, None, "two classes"), ({"classes": None}, None, "classes"),
                                      ({"calibration": "affine"}, ["maybe"] * len(TEXTS), "'maybe' is not one of the classes"),
+                                     ({}, [*CLASSES * 7, "yes", "no", "Yes"], "'Yes' is not one of the classes"),
+                                     ({}, [3] * len(TEXTS), "label 3 is not a position in the classes"),
+                                     ({}, [-1] * len(TEXTS), "label -1 is not a position"),
+                                     ({"classes": {1: "yes", 0: "no"}}, ["1"] * len(TEXTS), "'1' is not one of the classes"),
+                                     ({"classes": {1: "yes", 0: "no"}}, [2] * len(TEXTS), "label 2 is not one of the classes"),
                                      ({}, ["yes"], "one label for each")]:
         with pytest.raises(ValueError, match=message):
             CompletionClassifier(**{"model": model, "classes": CLASSES, **changed}).fit(TEXTS, labels)

@@ -208,7 +208,8 @@ async function classify() {
   const given = state();
   const texts = lines(given.texts), classes = lines(given.classes);
   drawSliders();
-  if (!texts.length || !classes.length) return tell("Write a text and at least one class.");
+  if (!texts.length || classes.length < (given.multi_label ? 1 : 2))
+    return tell(`Write a text and at least ${given.multi_label ? "one class" : "two classes"}.`);
   const start = performance.now();
   const body = { texts, classes, template: given.template, aggregate: given.aggregate, chat: given.chat,
     multi_label: given.multi_label, stream: true, logprobs: true, ...(given.model ? { model: given.model } : {}) };

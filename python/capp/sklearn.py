@@ -120,8 +120,9 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
         return np.log(np.maximum(probability, LEAST))
 
     def fit(self, X: Any, y: Any = None) -> CompletionClassifier:
-        """Learns the calibration from the labels y, if there are any. The weights of the model do not change. If the classes
-        are strings and the labels integers, the labels are positions in `classes_`, as cross_val_predict makes them."""
+        """Learns the calibration from the labels y, if there are any. The weights of the model do not change. Each label must be
+        one of the classes, also if nothing is learned. If the classes are strings and the labels integers, the labels are
+        positions in `classes_`, as cross_val_predict makes them."""
         if self.calibration not in CALIBRATIONS:
             raise ValueError(f"calibration must be one of {CALIBRATIONS}, not {self.calibration!r}")
         if "{text}" not in self.template:
@@ -145,20 +146,26 @@ class CompletionClassifier(ClassifierMixin, BaseEstimator):
             self.prior_ = np.asarray(_check.prior(self.prior, n))[order]
         self.temperature_ = 1.0
         self.bias_: npt.NDArray[np.float64] = np.zeros(n)
-        if labels is not None and self.calibration:
-            self._learn(X, labels)
+        if labels is not None:
+            target = self._targets(labels)
+            if self.calibration:
+                self._learn(X, target)
         return self
 
-    def _learn(self, X: Any, labels: npt.NDArray[Any]) -> None:
+    def _targets(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """Returns the position of each label in `classes_`."""
         if labels.dtype.kind in "iu" and self.classes_.dtype.kind == "U":
             inside = (labels >= 0) & (labels < len(self.classes_))
             if not inside.all():
                 raise ValueError(f"label {labels[~inside][0]} is not a position in the classes {self.classes_.tolist()}")
-            labels = self.classes_[labels]
-        target = np.searchsorted(self.classes_, labels)
-        unknown = (target == len(self.classes_)) | (self.classes_[np.minimum(target, len(self.classes_) - 1)] != labels)
-        if unknown.any():
-            raise ValueError(f"label {labels[unknown].tolist()[0]!r} is not one of the classes {self.classes_.tolist()}")
+            return labels.astype(np.intp)
+        place = {label: k for k, label in enumerate(self.classes_.tolist())}
+        for label in labels.tolist():
+            if label not in place:
+                raise ValueError(f"label {label!r} is not one of the classes {self.classes_.tolist()}")
+        return np.array([place[label] for label in labels.tolist()], dtype=np.intp)
+
+    def _learn(self, X: Any, target: npt.NDArray[np.intp]) -> None:
         n = len(self.classes_)
         if self.calibration == "prior":  # adds one of each class, so that no class has probability 0
             self.prior_ = (np.bincount(target, minlength=n) + 1) / (len(target) + n)
