@@ -222,6 +222,8 @@ def test_a_small_disk(model, write, tmp_path, disk):
                                           (["--prior", "0.3,0.7"], "--prior"), (["--precision", "f32"], "precision")])
 def test_another_run_is_told_apart(model, tiny_gpt2, write, tmp_path, change, part):
     path, store = write("in.csv", table(5)), tmp_path / "run.db"
+    if part == "precision" and json.loads(good(run("inspect", "--fingerprint", model[1])))["scoring"] == "f32":
+        pytest.skip("this machine has no unit for bfloat16: auto is f32")
     good(run("classify", *model, *CLASSES, "-o", store, path))
     rows = good(run("export", store))
     fails(run("classify", *model, *CLASSES, *change, "-o", store, "--resume", path), "run.db", part, "then")
