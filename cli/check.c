@@ -161,7 +161,7 @@ void context_advice(const options *settings, const capp_model *model, char text[
     if (limit > info.context)
         snprintf(text, CONTEXT_ADVICE, ", or set a larger --context, up to %lu", limit);
     else
-        snprintf(text, CONTEXT_ADVICE, " (the model supports no larger context)");
+        snprintf(text, CONTEXT_ADVICE, "%s", limit ? " (the model supports no larger context)" : "");
 }
 
 void advise_context(const options *settings, const capp_model *model, capp_error *err) {

@@ -40,7 +40,8 @@ void check_free(check *findings);
 
 enum { CONTEXT_ADVICE = 64 };
 
-/* What follows "shorten the text": a larger --context, if the model supports one, or that it does not. */
+/* What follows "shorten the text": a larger --context, if the model supports one, or that it does not. Nothing if the
+ * model does not say it. */
 void context_advice(const options *settings, const capp_model *model, char text[CONTEXT_ADVICE]);
 
 /* Adds this to the message of a row that is too long. Other messages do not change. */

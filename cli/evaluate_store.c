@@ -49,7 +49,9 @@ static void print_text(buffer *b, const labeled *rows, const count *c) {
         buffer_printf(b, "sets       %.1f %% of the sets contain the label (%.1f %% asked); %.2f classes on average\n",
                       100 * (double)c->covered / n, 100 * rows->settings->sets, (double)c->members / n);
     report_text(&c->report, b);
-    if (rows->n_without) buffer_printf(b, "\n%zu rows have no label, or no score\n", rows->n_without);
+    if (rows->n_without)
+        buffer_printf(b, "\n%zu %s no label of a class, or no score\n", rows->n_without,
+                      rows->n_without == 1 ? "row has" : "rows have");
 }
 
 static void count_row(count *c, const decided_row *decided, size_t index) {

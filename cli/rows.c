@@ -245,10 +245,9 @@ void row_make(row *this_row, row_rules *rules, const record *from, size_t index,
     tell_notes(rules, this_row, empty);
 }
 
-/* If the columns are known: whether those of the template, of --id and of --label are among them. */
+/* If the columns are known: whether those of --id and of --label are among them. */
 static bool check_columns(const row_rules *rules, reader *from, capp_error *err) {
-    return template_check(&rules->template, from, err) &&
-           (!rules->id || reader_knows(from, capp_str_of(rules->id), err)) &&
+    return (!rules->id || reader_knows(from, capp_str_of(rules->id), err)) &&
            (!rules->label || reader_knows(from, capp_str_of(rules->label), err));
 }
 
@@ -256,8 +255,9 @@ read_status row_read(row *this_row, row_rules *rules, reader *from, size_t index
                      capp_error *err) {
     record next;
     read_status status = reader_next(from, &next, wait, err);
-    if (index == 0 && status != READ_FAILED && !check_columns(rules, from, err)) return READ_FAILED;
+    if (index == 0 && status != READ_FAILED && !template_check(&rules->template, from, err)) return READ_FAILED;
     if (status != READ_ROW && status != READ_BAD) return status;
+    if (index == 0 && !check_columns(rules, from, err)) return READ_FAILED;
     row_make(this_row, rules, status == READ_ROW ? &next : NULL, index, a, err);
     return READ_ROW;
 }

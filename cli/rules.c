@@ -341,8 +341,10 @@ static void warn_classes(const row_rules *rules) {
 
 /* The marginals of a class alone begin with its second token. */
 void warn_discount(const options *settings) {
+    static bool told; /* capp sweep opens the rules of each variant */
     bool pmi = settings->calibrate == CALIBRATE_PMI;
-    if (settings->quiet || settings->domain || !(settings->discount != 0 || pmi)) return;
+    if (told || settings->quiet || settings->domain || !(settings->discount != 0 || pmi)) return;
+    told = true;
     complain(
         "warning: without --domain, %s leaves the first token of each class as it is, and so a class of one token; "
         "add --domain TEXT, such as --domain 'Topic:'",

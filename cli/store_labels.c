@@ -86,6 +86,9 @@ static bool judge(const pass *p, const options *settings, capp_error *err) {
                        "%s: the store has no labels; give some with capp label %s, or name a column of the input with "
                        "--label FIELD",
                        path, path);
+    if (l->n_bad && !l->n)
+        return fail_at(err, 0, "%s: none of the %zu labels is a class; the first is in %.*s", path, l->n_bad,
+                       (int)p->reason.size, p->reason.data);
     if (l->n_bad && !settings->quiet)
         complain("%s: %zu of %zu labels %s left out; the first is in %.*s", path, l->n_bad, l->n + l->n_bad,
                  l->n_bad == 1 ? "is" : "are", (int)p->reason.size, p->reason.data);

@@ -6,7 +6,6 @@
 
 #include "fill.h"
 #include "prepare.h"
-#include "raw.h"
 
 enum { MOST_TEXTS = 10000 };
 
@@ -82,14 +81,11 @@ static bool read_rows(classifying *c, const json_t *o, failure *f) {
     c->examples = calloc(n, sizeof *c->examples);
     if (!c->rows || !c->examples) return refuse(f, 503, "texts", "out of memory");
     c->n = n;
-    const char *raw = raw_member(raw_body(&c->request->body), o, capp_str_of("texts"));
-    if (json_is_array(texts)) raw = raw_first(raw);
     for (size_t i = 0; i < n; i++) {
         capp_error err;
-        const fill_item item = {json_is_array(texts) ? json_array_get(texts, i) : texts, raw, i};
+        const fill_item item = {json_is_array(texts) ? json_array_get(texts, i) : texts, i};
         text *prompt = &c->rows[i].prompt;
         if (!fill_template(prompt, c->template, &item, request_room(c->request), f)) return false;
-        if (i + 1 < n) raw = raw_next(raw);
         if (prompt->failed) return refuse(f, 503, "texts", "out of memory");
         c->request->prompt_bytes += prompt->size;
         c->examples[i] = (capp_example){.prompt = text_view(&c->rows[i].prompt),

@@ -1,17 +1,13 @@
 #include "fill.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "raw.h"
-
-static bool has_room(const text *t, size_t size, size_t most, failure *f) {
-    if (t->size <= most && size <= most - t->size) return true;
-    return refuse(f, 413, "template",
-                  "the texts with the template have too many bytes; send fewer texts, or a shorter template");
-}
-
 static bool add(text *t, const char *data, size_t size, size_t most, failure *f) {
-    if (!has_room(t, size, most, f)) return false;
+    if (t->size > most || size > most - t->size)
+        return refuse(f, 413, "template",
+                      "the texts with the template have too many bytes; send fewer texts, or a shorter template");
     text_add(t, data, size);
     return true;
 }
@@ -29,22 +25,35 @@ static bool refuse_missing(const fill_item *item, capp_str name, failure *f) {
                   item->index, shown, name.data);
 }
 
+/* Writes a number with the fewest digits that give it again, or true or false. Whether the value is one of these. */
+static bool put_short(char *to, size_t size, const json_t *value) {
+    if (json_is_integer(value)) return snprintf(to, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value)) > 0;
+    if (json_is_boolean(value)) return snprintf(to, size, json_is_true(value) ? "true" : "false") > 0;
+    if (!json_is_real(value)) return false;
+    const double x = json_real_value(value);
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(to, size, "%.*g", digits, x);
+        if (!(strtod(to, NULL) < x) && !(strtod(to, NULL) > x)) break;
+    }
+    return true;
+}
+
 static bool add_field(text *t, capp_str name, const fill_item *item, size_t most, failure *f) {
     bool whole = json_is_string(item->json) && name.size == 4 && !memcmp(name.data, "text", 4);
     const json_t *value = whole ? item->json : json_object_getn(item->json, name.data, name.size);
     if (!value || json_is_null(value)) return refuse_missing(item, name, f);
     if (json_is_string(value)) return add(t, json_string_value(value), json_string_length(value), most, f);
-    const char *raw = raw_member(item->raw, item->json, name);
-    if (!has_room(t, raw_size(raw), most, f)) return false;
-    raw_put(t, raw);
-    return true;
+    char short_text[40];
+    if (put_short(short_text, sizeof short_text, value)) return add(t, short_text, strlen(short_text), most, f);
+    return refuse(f, 400, "texts", "text %zu: the field '%.*s' is an array or an object; send it as a string",
+                  item->index, name.size > 80 ? 80 : (int)name.size, name.data);
 }
 
 static bool add_text(text *t, const fill_item *item, size_t most, failure *f) {
     const json_t *value = json_is_object(item->json) ? field(item->json, "text") : item->json;
     if (value) return add_field(t, capp_str_of("text"), item, most, f);
-    return refuse(f, 400, "template",
-                  "text %zu does not have the field 'text'; add it, or name the fields in 'template'", item->index);
+    return refuse(f, 400, "texts", "text %zu does not have the field 'text'; add it, or name the fields in 'template'",
+                  item->index);
 }
 
 bool fill_template(text *t, capp_str pattern, const fill_item *item, size_t most, failure *f) {

@@ -13,7 +13,7 @@
  *   completions.c  the requests of /v1/completions and /v1/chat/completions
  *   continue.c     their answers: texts are continued; answer.c writes their parts
  *   choose.c       the same with the field `choice`: answers are scored
- *   classify.c     /v1/classify; fill.c fills the template; raw.c finds values as the client wrote them
+ *   classify.c     /v1/classify; fill.c fills the template
  *   systemone.c    /v1/systemone
  *   info.c         /tokenize, /detokenize, /v1/models, /healthz, /metrics, /openapi.json, the page
  *

@@ -24,7 +24,8 @@ bool __wrap_capp_cpu_request(unsigned features) {
     return __real_capp_cpu_request(atomic_load(&lent) ? features & ~(unsigned)TILES : features);
 }
 
-#ifdef __x86_64__
+/* ThreadSanitizer has signal handlers of its own, which do not return to another instruction. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #include <immintrin.h>
 #include <signal.h>
 #include <stddef.h>
@@ -205,8 +206,12 @@ static void trap_at(uint8_t *p) {
 /* Executes instructions up to the first one that is not of tiles. If that is the one that stopped the thread, it stops
  * it again, for good. */
 static void on_stop(int number, siginfo_t *info, void *context) {
-    (void)info;
     ucontext_t *c = context;
+    if (info->si_code <= 0) { /* from another process */
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
     uint8_t *p = (uint8_t *)c->uc_mcontext.gregs[REG_RIP];
     if (number == SIGTRAP) p--;
     instruction in;

@@ -287,7 +287,7 @@ def test_odd_rows_are_told_once(model, write, arguments, rows, parts):
 
 def test_a_discount_without_a_domain(model, tiny_gemma3, write, tmp_path):
     """The marginals of a class alone begin with its second token, whether the model adds BOS or not."""
-    path, store, parts = write("in.txt", "a\nb\n"), tmp_path / "run.db", ["without --domain", "first token of each class", "--domain 'Topic:'"]
+    path, store, parts = write("in.txt", "a\nyes\n"), tmp_path / "run.db", ["without --domain", "first token of each class", "--domain 'Topic:'"]
     for of in ["-m", tiny_gemma3], model:
         warns(run("classify", *of, *CLASSES, "--discount", "-1", "-o", store, "--overwrite", path), "--discount", *parts)
         with contextlib.closing(sqlite3.connect(store)) as database:
@@ -300,6 +300,9 @@ def test_a_discount_without_a_domain(model, tiny_gemma3, write, tmp_path):
     for command in ["evaluate", store], ["compare", store, store]:
         done = run(*command, "--label", "text", "--on-error", "skip", "--calibrate", "pmi")
         assert done.stderr.count(b"without --domain") == 1 and b"--calibrate pmi" in done.stderr
+    variants = ["-t", "{text} is", "-t", "{text}:", "--discount", "-1"]
+    done = run("sweep", *model, *CLASSES, *variants, "--label", "text", write("labeled.txt", "yes\nno\n"))
+    assert done.returncode == 0 and done.stderr.count(b"without --domain") == 1
 
 
 @pytest.mark.parametrize("end", [["--end-of-prompt", ""]])

@@ -266,6 +266,7 @@ def test_empty_input(model, write, name, content, tmp_path):
     done = classify(model, path, "--overwrite", "-o", out)
     assert done.returncode == 0 and b"no rows" in done.stderr and not done.stdout and out.read_bytes() == b""
     assert not classify(model, path, "-q").stderr
+    assert classify(model, path, "-q", "--id", "id").returncode == 0  # there is no row that lacks it
 
 
 def test_a_column_named_twice(model, write):

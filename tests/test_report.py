@@ -107,7 +107,7 @@ def test_labels_of_a_store_are_read_in_one_way(model, write, tmp_path):
 
 def test_labels_of_no_class_are_left_out(model, write, tmp_path):
     """As a run leaves such rows out: the report is that of the other rows."""
-    rows = [{"id": i, "text": f"t {i}", "label": NAMES[i % 3], "index": i % 3} for i in range(40)]
+    rows = [{"id": i, "text": f"t {i}", "label": NAMES[i % 3], "index": i % 3, "note": f"n{i}"} for i in range(40)]
     other = [row for i, row in enumerate(rows) if i not in (1, 5)]
     rows[1] |= {"label": "zzz", "index": 3}
     rows[5] |= {"label": "yes!", "index": "x"}
@@ -115,6 +115,7 @@ def test_labels_of_no_class_are_left_out(model, write, tmp_path):
     path, store, clean = write("in.jsonl", jsonl(rows)), tmp_path / "run.db", tmp_path / "clean.db"
     good(run("classify", *model, *THREE, "-o", store, path))
     good(run("classify", *model, *THREE, "-o", clean, write("clean.jsonl", jsonl(other))))
+    fails(run("evaluate", store, "--label", "note", "--on-error", "skip"), "none of the 40 labels is a class", "the first is in row 0")
     for label in ["--label", "label"], ["--label", "index", "--label-index"]:
         why = "none of the 3 classes" if len(label) == 2 else "not an index from 0 to 2"
         for command in ["evaluate", store], ["compare", store, store], ["decide", store, "--calibrate", "batch", "--sets", "0.5"]:

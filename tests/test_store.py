@@ -419,7 +419,7 @@ def test_rows_that_the_options_do_not_fit(model, write, tmp_path):
     whole = run("classify", *model, *CLASSES, *EXACT, "--on-error", "null", *prior, path)
     found = run("decide", store, *prior)
     assert found.returncode == whole.returncode == 3 and found.stdout == whole.stdout
-    assert "1 rows have no label, or no score" in good(run("evaluate", store, *prior, "--label", "k")).decode()
+    assert "1 row has no label of a class, or no score" in good(run("evaluate", store, *prior, "--label", "k")).decode()
     good(run("classify", *model, *CLASSES, *EXACT, "-o", store, "--overwrite", path))
     fails(run("decide", store, *prior), "row 1: --prior has 2 numbers, but the row has 3 completions")
 
