@@ -126,9 +126,9 @@ static void token_range(const plan_facts *p, size_t *least, size_t *most) {
 }
 
 static void judge_discount(plan_facts *p) {
+    if (p->settings->discount == 0 || p->settings->domain) return;
     size_t least, most;
     token_range(p, &least, &most);
-    if (p->settings->discount == 0 || p->settings->domain) return;
     plan_warn(
         p,
         "Without --domain, the discount leaves the first token of each class as it is%s; add a prompt that says only "
