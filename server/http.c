@@ -289,7 +289,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     pthread_mutex_lock(&r->lock);
     r->socket = -1;
     r->suspended = false;
-    if (!r->ended) r->cancelled = true;
+    if (!r->ended && !atomic_exchange(&r->cancelled, true) && r->arrived) s->left++;
     int status = r->status;
     size_t sent = r->sent + r->sent_before; /* the engine may go on with the answer */
     pthread_mutex_unlock(&r->lock);

@@ -63,14 +63,15 @@ static bool has_left(int socket) {
 }
 
 /* Cancels a request whose client has left or whose time is over. A client that does not take its answer is left. */
-static bool is_over(server *s, request *r, double now) {
+static bool cancel_over(server *s, request *r, double now) {
     pthread_mutex_lock(&r->lock);
-    bool left = r->socket >= 0 && has_left(r->socket), over = now > r->deadline;
+    bool left = !r->ended && r->socket >= 0 && has_left(r->socket), over = now > r->deadline;
     bool late = !r->ended && over;
+    if (left || late) r->cancelled = true;
+    if (left) s->left++;
     if (late) r->late = true;
     if (r->ended && over && r->socket >= 0) shutdown(r->socket, SHUT_RDWR);
     pthread_mutex_unlock(&r->lock);
-    if (left) s->left++;
     return left || late;
 }
 
@@ -79,7 +80,7 @@ void watch_requests(server *s) {
     bool any = false;
     pthread_mutex_lock(&s->lock);
     for (request *r = s->watched; r; r = r->watched_next)
-        if (!r->cancelled && is_over(s, r, now)) r->cancelled = any = true;
+        if (!r->cancelled && cancel_over(s, r, now)) any = true;
     if (any) pthread_cond_signal(&s->prepared.wake);
     pthread_mutex_unlock(&s->lock);
 }
