@@ -48,7 +48,11 @@ class Server:
         return float(re.search(rf"^capp_{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.M)[1])
 
     def lines(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Those of the log that are complete: while the server runs, the end may be a part of a line."""
+        text = self.log.read_text()
+        if self.process.poll() is None:
+            text = text[:text.rfind("\n") + 1]
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
     def stop(self, number=signal.SIGTERM, seconds=60):
         """Returns the exit status."""
