@@ -241,8 +241,8 @@ def test_a_signal_at_any_time_leaves_no_call_behind(tiny):
         with tiny._handle.session() as session:
             for _ in range(150):
                 begun, ended = [], []
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 3e-3))
                 try:
+                    signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 3e-3))
                     interruptible(lambda: lib.capp_session_cancel(session), lambda: (begun.append(1), time.sleep(0.002), ended.append(1)))
                     signal.setitimer(signal.ITIMER_REAL, 0)
                 except KeyboardInterrupt:
