@@ -1,6 +1,7 @@
 """The command never guesses silently. It reports what it takes the input for, how it reads labels, and what is unusual
 in rows. It finds errors before it scores the first row."""
 import contextlib
+import fcntl
 import gzip
 import json
 import os
@@ -12,7 +13,9 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import termios
 import time
+from pathlib import Path
 
 import pytest
 from command import CAPP, CLASSES, classify, fails, rows_of, run, told
@@ -453,13 +456,24 @@ def test_a_record_of_the_most_bytes(model):
         fails(run("tokenize", *model, "--max-record", 98, stdin=row), "--max-record")
 
 
+def wait_until_read(process):
+    """Until the command has read all that it was sent, and sleeps because it waits for more."""
+    left, end = bytearray(4), time.monotonic() + 30
+    while True:
+        fcntl.ioctl(process.stdin, termios.FIONREAD, left)
+        if not any(left) and Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S":
+            return
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("head", [b"", b'[{"text": "', b'text,b\n"'])
 def test_an_interrupt_is_heard_within_a_record(model, head):
     with subprocess.Popen([CAPP, "classify", *model, *CLASSES, "--max-record", "1T"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdin.write(head + b"x" * (64 << 10))
         process.stdin.flush()
-        time.sleep(0.3)
+        wait_until_read(process)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
         assert process.wait(timeout=10) == 130 and time.monotonic() - start < 1

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import integers
 import pytest
@@ -396,9 +397,10 @@ def test_two_processes_with_one_report(model, write, tmp_path):
     with subprocess.Popen([CAPP, *how], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as first:
         first.stdin.write(b'{"text": "a", "label": "yes"}\n')
         first.stdin.flush()
-        while not report.exists():
+        end = time.monotonic() + 30
+        while not (report.exists() and f":{report.stat().st_ino} " in Path("/proc/locks").read_text()):  # a moment after it exists
+            assert time.monotonic() < end
             time.sleep(0.005)
-        time.sleep(0.2)
         fails(run(*how, stdin='{"text": "a", "label": "yes"}\n'), "report.json", "another process")
         first.stdin.close()
         assert first.wait(timeout=30) == 0

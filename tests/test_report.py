@@ -146,6 +146,17 @@ def test_undecided_rows_are_counted(stores):
     assert json.loads(good(found))["undecided"] == [0, n] and f"{n} of 120 rows" in found.stderr.decode()
 
 
+def wait_until_open(process, path):
+    """Until the command, which hears signals by then, has the file open."""
+    folder, end = Path(f"/proc/{process.pid}/fd"), time.monotonic() + 30
+    while True:
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if any(file.readlink() == Path(path).resolve() for file in folder.iterdir()):
+                return
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.002)
+
+
 def test_a_signal_ends_the_reading_of_a_store(stores, tmp_path):
     with contextlib.closing(sqlite3.connect(stores[0])) as database, database:
         columns = ", ".join(name for _, name, *_ in database.execute("PRAGMA table_info(rows)") if name != "row")
@@ -154,7 +165,7 @@ def test_a_signal_ends_the_reading_of_a_store(stores, tmp_path):
     path = tmp_path / "report.json"
     for command in ["evaluate", stores[0]], ["compare", stores[0], stores[0]]:
         with subprocess.Popen([CAPP, *command, "--label", "topic", "--json", path]) as process:
-            time.sleep(0.3)
+            wait_until_open(process, stores[0])
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 128 + signal.SIGINT
         assert not path.exists()
