@@ -170,9 +170,10 @@ static void check_cancelling(const char *arch, int workers) {
     CHECK_OK(capp_predict_proba(c.session, examples, ROWS, NULL, expected, &err), err);
     capp_stats stats;
     capp_session_get_stats(c.session, &stats);
-    for (int i = 0; i < TRIES; i++) {
+    double seconds = stats.seconds; /* of the fastest call: one that had to wait for a processor tells too much */
+    for (int i = 0; i < TRIES || (!n_cancelled && i < 100 * TRIES); i++) {
         pthread_t thread;
-        c.after = stats.seconds * test_random_unit(&random);
+        c.after = seconds * test_random_unit(&random);
         capp_session_free(c.session); /* with an empty cache */
         CHECK_OK(capp_session_open(&c.session, model, &err), err);
         CHECK(!pthread_create(&thread, NULL, cancel_later, &c));
@@ -180,7 +181,11 @@ static void check_cancelling(const char *arch, int workers) {
         CHECK(!pthread_join(thread, NULL));
         n_cancelled += st == CAPP_ECANCELLED;
         if (st != CAPP_ECANCELLED) CHECK_OK(st, err);
-        if (st == CAPP_OK) CHECK(!memcmp(found, expected, total * sizeof *found));
+        if (st == CAPP_OK) {
+            CHECK(!memcmp(found, expected, total * sizeof *found));
+            capp_session_get_stats(c.session, &stats);
+            if (stats.seconds < seconds) seconds = stats.seconds;
+        }
         CHECK_OK(capp_predict_proba(c.session, examples, ROWS, NULL, found, &err), err);
         CHECK(!memcmp(found, expected, total * sizeof *found));
     }
