@@ -130,8 +130,9 @@ static void json_report(buffer *b, const run *this_run, const tally *t, const ca
                         const capp_model_info *info) {
     buffer_text(b, "{\"accuracy\": ");
     put_double(b, share_of(t->correct, t->n));
-    buffer_printf(b, ",\n \"n\": %zu,\n \"complete\": %s,\n \"correct\": %zu,\n \"log_loss\": ", t->n,
-                  t->complete ? "true" : "false", t->correct);
+    buffer_printf(b,
+                  ",\n \"n\": %zu,\n \"left_out\": %zu,\n \"complete\": %s,\n \"correct\": %zu,\n \"log_loss\": ", t->n,
+                  this_run->n_bad, t->complete ? "true" : "false", t->correct);
     put_double(b, log_loss(t));
     buffer_text(b, ",\n \"seconds\": ");
     put_double(b, this_run->seconds);

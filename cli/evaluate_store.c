@@ -23,8 +23,8 @@ static double log_loss(const count *c) {
 static void print_json(buffer *b, const labeled *rows, const count *c) {
     buffer_text(b, "{\"accuracy\": ");
     put_double(b, c->n ? (double)c->correct / (double)c->n : NAN);
-    buffer_printf(b, ",\n \"n\": %zu,\n \"correct\": %zu,\n \"undecided\": %zu,\n \"log_loss\": ", c->n, c->correct,
-                  rows->n_undecided);
+    buffer_printf(b, ",\n \"n\": %zu,\n \"left_out\": %zu,\n \"correct\": %zu,\n \"undecided\": %zu,\n \"log_loss\": ",
+                  c->n, rows->n_without, c->correct, rows->n_undecided);
     put_double(b, log_loss(c));
     report_json(&c->report, b);
     if (c->calibrated) report_change_json(&c->before, &c->report, calibration_name(rows->settings->calibrate), b);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool file_text(const char *path, buffer *content, capp_error *err) {
@@ -351,6 +352,19 @@ void warn_discount(const options *settings) {
         pmi ? "--calibrate pmi" : "--discount");
 }
 
+/* A row that is also an example has its own answer in its prompt. */
+static void warn_examples(const options *settings) {
+    static bool told; /* capp sweep opens the rules of each variant */
+    struct stat rows, examples;
+    if (told || !settings->examples || !settings->input || stat(settings->input, &rows) ||
+        stat(settings->examples, &examples) || rows.st_dev != examples.st_dev || rows.st_ino != examples.st_ino)
+        return;
+    told = true;
+    complain("warning: %s has the rows and the examples, so each prompt has the answer to its row; take the examples "
+             "of --examples from other rows",
+             settings->input);
+}
+
 /* A template without columns gives every row the same prompt. */
 static bool check_template(const row_rules *rules, const char *text, capp_error *err) {
     capp_str *names = NULL;
@@ -447,6 +461,7 @@ bool rules_open(row_rules *rules, const options *settings, row_need need, capp_e
     if (!settings->quiet) {
         warn_duplicates(rules);
         warn_classes(rules);
+        warn_examples(settings);
         warn_discount(settings);
     }
     return true;

@@ -1,7 +1,5 @@
 #include "fill.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool add(text *t, const char *data, size_t size, size_t most, failure *f) {
@@ -25,28 +23,21 @@ static bool refuse_missing(const fill_item *item, capp_str name, failure *f) {
                   item->index, shown, name.data);
 }
 
-/* Writes a number with the fewest digits that give it again, or true or false. Whether the value is one of these. */
-static bool put_short(char *to, size_t size, const json_t *value) {
-    if (json_is_integer(value)) return snprintf(to, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value)) > 0;
-    if (json_is_boolean(value)) return snprintf(to, size, json_is_true(value) ? "true" : "false") > 0;
-    if (!json_is_real(value)) return false;
-    const double x = json_real_value(value);
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(to, size, "%.*g", digits, x);
-        if (!(strtod(to, NULL) < x) && !(strtod(to, NULL) > x)) break;
-    }
-    return true;
-}
-
 static bool add_field(text *t, capp_str name, const fill_item *item, size_t most, failure *f) {
     bool whole = json_is_string(item->json) && name.size == 4 && !memcmp(name.data, "text", 4);
     const json_t *value = whole ? item->json : json_object_getn(item->json, name.data, name.size);
     if (!value || json_is_null(value)) return refuse_missing(item, name, f);
     if (json_is_string(value)) return add(t, json_string_value(value), json_string_length(value), most, f);
-    char short_text[40];
-    if (put_short(short_text, sizeof short_text, value)) return add(t, short_text, strlen(short_text), most, f);
-    return refuse(f, 400, "texts", "text %zu: the field '%.*s' is an array or an object; send it as a string",
-                  item->index, name.size > 80 ? 80 : (int)name.size, name.data);
+    if (json_is_integer(value))
+        text_printf(t, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        text_double(t, json_real_value(value));
+    else if (json_is_boolean(value))
+        text_put(t, json_is_true(value) ? "true" : "false");
+    else
+        return refuse(f, 400, "texts", "text %zu: the field '%.*s' is an array or an object; send it as a string",
+                      item->index, name.size > 80 ? 80 : (int)name.size, name.data);
+    return add(t, "", 0, most, f);
 }
 
 static bool add_text(text *t, const fill_item *item, size_t most, failure *f) {

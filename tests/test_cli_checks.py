@@ -308,6 +308,17 @@ def test_a_discount_without_a_domain(model, tiny_gemma3, write, tmp_path):
     assert done.returncode == 0 and done.stderr.count(b"without --domain") == 1
 
 
+def test_the_rows_are_also_the_examples(model, write, tmp_path):
+    path, other = write("rows.csv", "text,label\na,yes\nb,no\n"), write("others.csv", "text,label\na,yes\n")
+    asked = [*model, *CLASSES, "-t", "{text} is"]
+    warns(run("classify", *asked, "--examples", path, path), str(path), "--examples", "other rows")
+    (tmp_path / "link.csv").symlink_to(path)
+    warns(run("evaluate", *asked, "--label", "label", "--examples", tmp_path / "link.csv", path), "--examples", "other rows")
+    for how in ["--examples", path, "-q", path], ["--examples", other, path]:
+        assert told(run("classify", *asked, *how)) == []
+    assert told(run("classify", *asked, "--examples", path, stdin=path.read_text())) == []
+
+
 @pytest.mark.parametrize("end", [["--end-of-prompt", ""]])
 def test_no_space_between_no_warning(model, end):
     assert told(run("classify", *model, *CLASSES, *end, "-t", "{text} ", stdin="a\n")) == []

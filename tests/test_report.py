@@ -86,6 +86,7 @@ def test_labels_of_a_store(model, write, tmp_path):
     store = tmp_path / "run.db"
     good(run("classify", *model, *THREE, "-o", store, path))
     assert "5 rows have no label" in good(run("evaluate", store, "--label", "label"))
+    assert json.loads(good(run("evaluate", store, "--label", "label", "--json", "-")))["left_out"] == 5
     fails(run("evaluate", store, "--label", "text"), "row 0", "'t 0'")
     for command in ["evaluate", store], ["compare", store, store]:
         fails(run(*command, "--label", "nothing"), "'nothing'", "text, label")
@@ -125,10 +126,12 @@ def test_labels_of_no_class_are_left_out(model, write, tmp_path):
                 assert done.returncode == (0 if command[0] == "decide" else 3)
                 assert "run.db: 2 of 40 labels are left out; the first is in row 1: label '" in done.stderr.decode() and why in done.stderr.decode()
                 assert not run(*command, *label, "--on-error", policy, "-q").stderr
-        found = run("evaluate", store, *label, "--on-error", "skip", "--json", "-").stdout
-        assert json.loads(found)["n"] == 38 and json.loads(found) == json.loads(good(run("evaluate", clean, *label, "--json", "-")))
+        found = json.loads(run("evaluate", store, *label, "--on-error", "skip", "--json", "-").stdout)
+        assert found["n"] == 38 and found["left_out"] == 2
+        assert found | {"left_out": 0} == json.loads(good(run("evaluate", clean, *label, "--json", "-")))
         seen = run("evaluate", *model, *THREE, *label, "--on-error", "skip", "--json", "-", path)
-        assert seen.returncode == 3 and json.loads(seen.stdout)["accuracy"] == json.loads(found)["accuracy"]
+        assert seen.returncode == 3 and json.loads(seen.stdout)["accuracy"] == found["accuracy"]
+        assert json.loads(seen.stdout)["left_out"] == 2
     with contextlib.closing(sqlite3.connect(store)) as database, database:
         database.executemany("INSERT INTO labels VALUES(?, ?, '2026-01-01T00:00:00Z')", [(0, "yes"), (2, "2"), (3, "zzz"), (4, "no")])
     fails(run("evaluate", store), "row 2: label '2' is none of the 3 classes; correct it", "--on-error skip")
