@@ -298,6 +298,7 @@ static capp_status work(run *this_run, window_fn fn, void *user, capp_error *err
             return status;
         }
         from += err->row;
+        this_run->n_long += status == CAPP_ETOOLONG;
         row_set_bad(&this_run->rows[this_run->place[from++]], err->message, &this_run->memory);
         status = CAPP_OK;
     }
@@ -423,6 +424,12 @@ static int partly(const run *this_run) {
                  this_run->options->on_error == ROW_SKIP ? "were left out" : "have no prediction",
                  this_run->errors.path ? "; the reasons are in " : "",
                  this_run->errors.path ? this_run->errors.path : "");
+    if (!this_run->options->quiet && this_run->n_long) {
+        char advice[CONTEXT_ADVICE];
+        context_advice(this_run->options, this_run->model, advice);
+        complain("%zu row%s too long for the context; shorten such rows%s", this_run->n_long,
+                 this_run->n_long == 1 ? " is" : "s are", advice);
+    }
     return EXIT_PARTLY;
 }
 

@@ -46,6 +46,7 @@ struct run {
     size_t kept;       /* rows of an earlier run in the output that were skipped */
     size_t done;       /* rows scored */
     size_t n_bad;      /* rows that could not be scored */
+    size_t n_long;     /* of these, rows that were too long for the context */
     double share_read; /* share of the work up to the end of the window */
     bool begun;        /* the output is this run's */
     double seconds;    /* seconds spent in windows */

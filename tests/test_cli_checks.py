@@ -420,6 +420,9 @@ def test_a_long_row_is_told_what_helps(model, write):
                 told = (done.stdout + done.stderr).decode()
                 assert f"the context {'of' if command[0] == 'plan' else 'is'} {more[1] if more else limit}" in told
                 assert said in told and unsaid not in told, told
+    for policy in "skip", "null":
+        done = run("classify", *model, *CLASSES, "--context", 40, "--on-error", policy, stdin=f"a\n{text}b\n{text}")
+        assert done.returncode == 3 and done.stderr.decode().splitlines()[-1] == f"capp: 2 rows are too long for the context; shorten such rows{larger}"
 
 
 # ---- Records without end --------------------------------------------------------------------------------------------
