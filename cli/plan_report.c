@@ -54,6 +54,12 @@ static void judge_descriptions(plan_facts *p) {
                   rules->n_undescribed, rules->n_classes);
 }
 
+static void judge_examples(plan_facts *p) {
+    if (rules_rows_are_examples(p->settings))
+        plan_warn(p, "The file has the rows and the examples, so each prompt has the answer to its row; take the "
+                     "examples of --examples from other rows.");
+}
+
 /* Spaces between the prompt and the classes. */
 static void judge_spaces(plan_facts *p) {
     const row_rules *rules = &p->run.rules;
@@ -223,6 +229,7 @@ void plan_judge(plan_facts *p) {
     judge_rows(p);
     judge_tokens(p);
     judge_descriptions(p);
+    judge_examples(p);
     judge_spaces(p);
     judge_lengths(p);
     judge_discount(p);

@@ -85,6 +85,9 @@ const capp_scoring *rules_scoring(const row_rules *rules, const options *setting
 /* Warns of a discount that the options leave without a domain prompt. */
 void warn_discount(const options *settings);
 
+/* Whether the file of the rows is that of --examples: each row that is an example has its own answer in its prompt. */
+bool rules_rows_are_examples(const options *settings);
+
 /* The options of the reader. They borrow from both until the reader is closed. */
 reader_options rules_reader(const row_rules *rules, const options *settings);
 

@@ -352,13 +352,15 @@ void warn_discount(const options *settings) {
         pmi ? "--calibrate pmi" : "--discount");
 }
 
-/* A row that is also an example has its own answer in its prompt. */
+bool rules_rows_are_examples(const options *settings) {
+    struct stat rows, examples;
+    return settings->examples && settings->input && !stat(settings->input, &rows) &&
+           !stat(settings->examples, &examples) && rows.st_dev == examples.st_dev && rows.st_ino == examples.st_ino;
+}
+
 static void warn_examples(const options *settings) {
     static bool told; /* capp sweep opens the rules of each variant */
-    struct stat rows, examples;
-    if (told || !settings->examples || !settings->input || stat(settings->input, &rows) ||
-        stat(settings->examples, &examples) || rows.st_dev != examples.st_dev || rows.st_ino != examples.st_ino)
-        return;
+    if (told || !rules_rows_are_examples(settings)) return;
     told = true;
     complain("warning: %s has the rows and the examples, so each prompt has the answer to its row; take the examples "
              "of --examples from other rows",

@@ -317,6 +317,11 @@ def test_the_rows_are_also_the_examples(model, write, tmp_path):
     for how in ["--examples", path, "-q", path], ["--examples", other, path]:
         assert told(run("classify", *asked, *how)) == []
     assert told(run("classify", *asked, "--examples", path, stdin=path.read_text())) == []
+    for examples, n in (path, 1), (other, 0):
+        said = json.loads(run("plan", *asked, "--examples", examples, "--json", "-", path).stdout)["warnings"]
+        assert sum("from other rows" in each for each in said) == n
+    done = run("sweep", *asked, "-t", "{text}:", "--label", "label", "--examples", path, path)
+    assert done.stderr.count(b"from other rows") == 1
 
 
 @pytest.mark.parametrize("end", [["--end-of-prompt", ""]])
