@@ -65,8 +65,8 @@ static bool has_left(int socket) {
 /* Cancels a request whose client has left or whose time is over. A client that does not take its answer is left. */
 static bool cancel_over(server *s, request *r, double now) {
     pthread_mutex_lock(&r->lock);
-    bool left = !r->ended && r->socket >= 0 && has_left(r->socket), over = now > r->deadline;
-    bool late = !r->ended && over;
+    bool waits = !r->ended && !r->cancelled, over = now > r->deadline;
+    bool left = waits && r->socket >= 0 && has_left(r->socket), late = waits && over;
     if (left || late) r->cancelled = true;
     if (left) s->left++;
     if (late) r->late = true;
@@ -79,8 +79,7 @@ void watch_requests(server *s) {
     double now = clock_seconds();
     bool any = false;
     pthread_mutex_lock(&s->lock);
-    for (request *r = s->watched; r; r = r->watched_next)
-        if (!r->cancelled && cancel_over(s, r, now)) any = true;
+    for (request *r = s->watched; r; r = r->watched_next) any |= cancel_over(s, r, now);
     if (any) pthread_cond_signal(&s->prepared.wake);
     pthread_mutex_unlock(&s->lock);
 }
