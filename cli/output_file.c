@@ -52,12 +52,6 @@ bool output_form_of(const char *path, output_form *form, packing *packed, capp_e
         path);
 }
 
-static bool same_file(const struct stat *a, const char *path) {
-    struct stat b;
-    if (path && *path == '@') path++;
-    return path && *path && !stat(path, &b) && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
-}
-
 static bool fail_input(const char *path, capp_error *err) {
     return fail_at(err, 0, "%s is also the input; use another name for the output", path);
 }
@@ -66,7 +60,7 @@ static bool fail_input(const char *path, capp_error *err) {
 static bool spares_inputs(const struct stat *file, const char *path, const char *const *inputs, size_t n_inputs,
                           capp_error *err) {
     for (size_t i = 0; i < n_inputs; i++)
-        if (same_file(file, inputs[i])) return fail_input(path, err);
+        if (inputs[i] && same_file(file, inputs[i] + (*inputs[i] == '@'))) return fail_input(path, err);
     return true;
 }
 

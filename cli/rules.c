@@ -353,9 +353,9 @@ void warn_discount(const options *settings) {
 }
 
 bool rules_rows_are_examples(const options *settings) {
-    struct stat rows, examples;
+    struct stat rows;
     return settings->examples && settings->input && !stat(settings->input, &rows) &&
-           !stat(settings->examples, &examples) && rows.st_dev == examples.st_dev && rows.st_ino == examples.st_ino;
+           same_file(&rows, settings->examples);
 }
 
 static void warn_examples(const options *settings) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* ---- Memory ---------------------------------------------------------------------------------------------------- */
@@ -260,6 +261,11 @@ double seconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool same_file(const struct stat *file, const char *path) {
+    struct stat other;
+    return !stat(path, &other) && file->st_dev == other.st_dev && file->st_ino == other.st_ino;
 }
 
 bool read_file(const char *path, buffer *content, capp_error *err) {

@@ -87,6 +87,10 @@ double seconds_now(void); /* monotonic */
 /* Reads the whole file. False and a message with the reason if it cannot be read. */
 bool read_file(const char *path, buffer *content, capp_error *err);
 
+/* Whether the path leads to this file. False if there is nothing at the path. */
+struct stat;
+bool same_file(const struct stat *file, const char *path);
+
 /* Ctrl-C, SIGTERM and SIGHUP set a flag and cancel the current session; a second one ends the process at once. SIGPIPE
  * and SIGXFSZ are ignored: writes fail with EPIPE and EFBIG. */
 void interrupt_watch(void);
