@@ -47,6 +47,12 @@ class Server:
         text = self.ask("/metrics")[2]
         return float(re.search(rf"^capp_{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.M)[1])
 
+    def wait_until_released(self, seconds=30):
+        """A request is released, and its work is counted, a little after its answer."""
+        end = time.monotonic() + seconds
+        while self.metric("requests"):
+            assert time.monotonic() < end
+
     def lines(self):
         """Those of the log that are complete: while the server runs, the end may be a part of a line."""
         text = self.log.read_text()

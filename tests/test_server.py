@@ -39,13 +39,6 @@ def client(server, **options):
     return openai.OpenAI(base_url=f"{server.base}/v1", api_key="none", max_retries=0, **options)
 
 
-def wait_until_released(server):
-    """A request is released, and its work is counted, a little after its answer."""
-    end = time.monotonic() + 30
-    while server.metric("requests"):
-        assert time.monotonic() < end
-
-
 def logprobs_of(path, texts, tmp_path, *more):
     """Ids and log-probabilities of the tokens of each text, by the command."""
     rows = tmp_path / "texts.jsonl"
@@ -417,7 +410,7 @@ def test_a_long_text_is_computed_once(tmp_path, smollm2):
     with serving(tmp_path, "-m", smollm2) as server:
         ids = [1000 + i for i in range(1000)]
         server.post("/v1/completions", prompt=ids, max_tokens=2, temperature=0, ignore_eos=True)
-        wait_until_released(server)
+        server.wait_until_released()
         assert 1000 <= server.metric("tokens_total") <= 1001
 
 
@@ -629,7 +622,7 @@ def test_metrics(served):
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert {"capp_tokens_total", "capp_wave_last_seconds", "capp_requests"} <= names
     assert served.metric("answers_total") > before
-    wait_until_released(served)
+    served.wait_until_released()
 
 
 def test_openapi_describes_every_path(served):
